@@ -1,0 +1,177 @@
+"""Padded tensors of one rollout batch. N rollouts, P prompt and T response positions."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, fields, replace
+from typing import TypeVar
+
+import torch
+from torch import Tensor
+
+from bakeoff.types import Rollout
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TokenBatch:
+    """What the engine and the methods see of a list of rollouts."""
+
+    input_ids: Tensor  # [N, P+T] int64; prompts left-padded, responses right-padded
+    attention_mask: Tensor  # [N, P+T] bool
+    response_mask: Tensor  # [N, T] bool; True on sampled tokens, EOS included
+    groups: Tensor  # [N] int64; rollouts of one problem share it
+    correct: Tensor  # [N] bool, the verifier's word
+    rewards: Tensor  # [N] float32, outcome rewards
+    truncated: Tensor  # [N] bool; the response was cut at the limit, no EOS
+    step_rewards: Tensor  # [N, T] float32, at each step's last token, else 0
+    step_mask: Tensor  # [N, T] bool; True at each step's last token
+    old_logprobs: Tensor | None = None  # [N, T] nats under pi_old, by the training engine
+    ref_logprobs: Tensor | None = None  # [N, T] nats; present iff the plan asks for a reference
+    old_values: Tensor | None = None  # [N, T]; present iff the plan asks for a critic
+
+    @property
+    def prompt_length(self) -> int:
+        """P, in positions."""
+        return self.input_ids.shape[1] - self.response_mask.shape[1]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Credit:
+    """What a method decided each sampled token deserves. No gradient flows through it."""
+
+    advantages: Tensor  # [N, T] float32; 0 off response_mask
+    keep: Tensor  # [N] bool; rollouts that enter the loss *and* its denominator
+    returns: Tensor | None = None  # [N, T] critic targets
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Outputs:
+    """One differentiable forward pass."""
+
+    logprobs: Tensor  # [N, T] nats under pi_theta, of the sampled tokens
+    values: Tensor | None = None  # [N, T]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TokenLosses:
+    """Unreduced losses: masking and normalisation happen once, in `loss_weights`."""
+
+    policy: Tensor  # [N, T]
+    critic: Tensor | None = None  # [N, T]
+    metrics: Mapping[str, Tensor] = field(default_factory=dict)  # [N, T] each, detached
+
+
+def present(tensor: Tensor | None, name: str) -> Tensor:
+    """`tensor`, for a method whose plan asked for it; ValueError when the plan did not."""
+    if tensor is None:
+        raise ValueError(f"{name} is missing: the method uses it but its plan does not ask for it")
+    return tensor
+
+
+def collate(rollouts: Sequence[Rollout], *, pad_token_id: int) -> TokenBatch:
+    """Rollouts as one padded batch: prompts left-padded to P, responses right-padded to T.
+
+    Raises:
+        ValueError: no rollouts, or one whose outcome reward is None.
+    """
+    if not rollouts:
+        raise ValueError("cannot collate an empty list of rollouts")
+    if unscored := [r.problem.id for r in rollouts if r.reward.outcome is None]:
+        raise ValueError(f"unscored rollouts must be left out before collating: {unscored[:3]}")
+    n = len(rollouts)
+    prompt_length = max(len(r.prompt_ids) for r in rollouts)
+    response_length = max(1, *(len(r.completion.token_ids) for r in rollouts))
+    input_ids = torch.full((n, prompt_length + response_length), pad_token_id, dtype=torch.int64)
+    attention_mask = torch.zeros(n, prompt_length + response_length, dtype=torch.bool)
+    step_rewards = torch.zeros(n, response_length)
+    step_mask = torch.zeros(n, response_length, dtype=torch.bool)
+    for row, rollout in enumerate(rollouts):
+        start = prompt_length - len(rollout.prompt_ids)
+        end = prompt_length + len(rollout.completion.token_ids)
+        input_ids[row, start:end] = torch.tensor(rollout.prompt_ids + rollout.completion.token_ids)
+        attention_mask[row, start:end] = True
+        for position, value in zip(
+            rollout.reward.step_ends, rollout.reward.step_values, strict=True
+        ):
+            step_rewards[row, position] = value
+            step_mask[row, position] = True
+    return TokenBatch(
+        input_ids=input_ids,
+        attention_mask=attention_mask,
+        response_mask=attention_mask[:, prompt_length:].clone(),
+        groups=torch.tensor([r.group for r in rollouts]),
+        correct=torch.tensor([bool(r.reward.correct) for r in rollouts]),
+        rewards=torch.tensor([r.reward.outcome for r in rollouts], dtype=torch.float32),
+        truncated=torch.tensor([r.completion.finish == "length" for r in rollouts]),
+        step_rewards=step_rewards,
+        step_mask=step_mask,
+    )
+
+
+Record = TypeVar("Record", TokenBatch, Credit)
+
+
+def take(record: Record, rows: Tensor) -> Record:
+    """The given rows of every tensor of a record."""
+    chosen = {
+        f.name: value[rows]
+        for f in fields(record)
+        if isinstance(value := getattr(record, f.name), Tensor)
+    }
+    return replace(record, **chosen)
+
+
+def to_device(batch: TokenBatch, device: torch.device) -> TokenBatch:
+    """The batch with every tensor on `device`."""
+    moved = {
+        f.name: value.to(device)
+        for f in fields(batch)
+        if isinstance(value := getattr(batch, f.name), Tensor)
+    }
+    return replace(batch, **moved)
+
+
+def trim(batch: TokenBatch) -> TokenBatch:
+    """The batch without the columns that only pad: what a cut into similar lengths saves.
+
+    The response is cut at its longest kept row, so T shrinks; [N, T] tensors shrink with it.
+    """
+    prompt_length = batch.prompt_length
+    prompt_used = int(batch.attention_mask[:, :prompt_length].sum(dim=1).max())
+    response_used = max(1, int(batch.response_mask.sum(dim=1).max()))
+    columns = slice(prompt_length - prompt_used, prompt_length + response_used)
+    per_token = {
+        f.name: value[:, :response_used]
+        for f in fields(batch)
+        if f.name not in ("input_ids", "attention_mask")
+        and isinstance(value := getattr(batch, f.name), Tensor)
+        and value.dim() == 2
+    }
+    return replace(
+        batch,
+        input_ids=batch.input_ids[:, columns],
+        attention_mask=batch.attention_mask[:, columns],
+        **per_token,
+    )
+
+
+def micro_batches(batch: TokenBatch, *, max_tokens: int, rows: Tensor) -> Iterator[Tensor]:
+    """Cuts `rows` into index tensors of similar length, each at most `max_tokens` padded tokens.
+
+    A single row longer than `max_tokens` still forms a cut of its own.
+    """
+    prompt_lengths = batch.attention_mask[:, : batch.prompt_length].sum(dim=1)
+    response_lengths = batch.response_mask.sum(dim=1)
+    order = rows[torch.argsort((prompt_lengths + response_lengths)[rows], stable=True)]
+    cut: list[int] = []
+    longest_prompt = longest_response = 0
+    for row in order.tolist():
+        prompt = max(longest_prompt, int(prompt_lengths[row]))
+        response = max(longest_response, int(response_lengths[row]))
+        if cut and (len(cut) + 1) * (prompt + response) > max_tokens:
+            yield torch.tensor(cut)
+            cut, prompt, response = [], int(prompt_lengths[row]), int(response_lengths[row])
+        cut.append(row)
+        longest_prompt, longest_response = prompt, response
+    if cut:
+        yield torch.tensor(cut)

@@ -1,0 +1,209 @@
+"""Every setting of a cell. Each leaf name is unique, so it is also a YAML key and a flag.
+
+The text beside a type is the flag's help. Methods bring settings of their own (`algorithms`).
+Standard library only, so that `--help` is quick.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from enum import Enum
+from typing import Annotated, Any, Literal
+
+from bakeoff.errors import ConfigError
+from bakeoff.types import Split
+
+
+class Aggregation(Enum):
+    """Which mean the scalar loss is."""
+
+    SEQUENCE_MEAN = "sequence_mean"  # arXiv:2402.03300v3 eq. 3: mean over rollouts of token means
+    TOKEN_MEAN = "token_mean"  # DAPO, arXiv:2503.14476 eq. 8: mean over all sampled tokens
+    CONSTANT = "constant"  # Dr. GRPO, arXiv:2503.20783: a length that does not depend on the data
+
+
+class BudgetAxis(Enum):
+    """What every arm of a comparison may spend equally much of."""
+
+    SAMPLED_TOKENS = "sampled_tokens"
+    OPTIMIZER_STEPS = "optimizer_steps"
+    DEVICE_SECONDS = "device_seconds"
+    FLOPS = "flops"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ModelConfig:
+    model: Annotated[
+        str,
+        "policy to start from: `builtin`, a local folder, a .gguf file, "
+        "`package:NAME/FILE.gguf` inside an installed package, or a hub id",
+    ] = "builtin"
+    revision: Annotated[str | None, "hub revision; none: the default branch"] = None
+    compute_dtype: Annotated[
+        Literal["float32", "bfloat16"], "forward and backward passes; master weights stay float32"
+    ] = "float32"
+    prompt_format: Annotated[
+        Literal["auto", "chat", "plain"],
+        "auto: the tokenizer's chat template where it has one, else the plain question",
+    ] = "auto"
+    trust_remote_code: Annotated[bool, "run code that comes with a hub model"] = False
+    device: Annotated[str, "auto: a GPU when there is one"] = "auto"
+    threads: Annotated[int, "CPU threads of this process"] = 1
+
+    def __post_init__(self) -> None:
+        _at_least("threads", self.threads, 1)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TaskConfig:
+    task: Annotated[
+        str, "a built-in task, a FILE.jsonl of question and answer, or FILE.py:NAME"
+    ] = "arithmetic"
+    data: Annotated[str | None, "folder with the task's files; none: its hub data set"] = None
+    train_problems: Annotated[int | None, "first problems of the training split; none: all"] = None
+    reward: Annotated[
+        str, "`rule` (the verifier: 1 or 0), or FILE.py:NAME of a callable in TRL's form"
+    ] = "rule"
+
+    def __post_init__(self) -> None:
+        _at_least("train_problems", self.train_problems, 1)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SamplingConfig:
+    temperature: Annotated[
+        float, "divides the logits; also when log-probabilities are recomputed"
+    ] = 1.0
+    top_p: Annotated[float, "nucleus mass; 1 disables; below 1 only for methods without ratios"] = (
+        1.0
+    )
+    top_k: Annotated[int, "most likely tokens kept; 0 disables"] = 0
+    max_response_tokens: Annotated[int, "longer responses are cut, and are wrong"] = 64
+    sampling_rows: Annotated[int, "completions decoded at once"] = 256
+
+    def __post_init__(self) -> None:
+        if self.temperature < 0:
+            raise ConfigError(f"temperature must be 0 (greedy) or more, got {self.temperature}")
+        if not 0 < self.top_p <= 1:
+            raise ConfigError(f"top_p must be in (0, 1], got {self.top_p}; 1 disables it")
+        _at_least("top_k", self.top_k, 0)
+        _at_least("max_response_tokens", self.max_response_tokens, 1)
+        _at_least("sampling_rows", self.sampling_rows, 1)
+
+    @property
+    def truncates(self) -> bool:
+        """Whether some tokens of the policy's distribution cannot be drawn."""
+        return self.top_p < 1 or self.top_k > 0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class OptimizerConfig:
+    learning_rate: Annotated[float, "AdamW, of the policy; constant after the warm-up"] = 1e-6
+    critic_learning_rate: Annotated[float | None, "none: the policy's"] = None
+    learning_rate_warmup_steps: Annotated[int, "optimizer steps of linear warm-up"] = 0
+    learning_rate_decay_steps: Annotated[
+        int | None, "optimizer steps until a linear decay reaches 0; none: constant"
+    ] = None
+    adam_beta1: Annotated[float, "AdamW"] = 0.9
+    adam_beta2: Annotated[float, "AdamW"] = 0.999
+    adam_epsilon: Annotated[float, "AdamW"] = 1e-8
+    weight_decay: Annotated[float, "AdamW, decoupled"] = 0.0
+    max_grad_norm: Annotated[float, "gradient norm above which the gradient is scaled down"] = 1.0
+
+    def __post_init__(self) -> None:
+        for name in ("learning_rate", "critic_learning_rate", "max_grad_norm"):
+            value = getattr(self, name)
+            if value is not None and value <= 0:
+                raise ConfigError(f"{name} must be above 0, got {value}")
+        _at_least("learning_rate_warmup_steps", self.learning_rate_warmup_steps, 0)
+        _at_least("learning_rate_decay_steps", self.learning_rate_decay_steps, 1)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TrainingConfig:
+    problems_per_step: Annotated[int, "problems of one rollout batch; each gets a group"] = 16
+    micro_batch_tokens: Annotated[
+        int, "padded tokens of one forward pass; changes memory and speed, never the gradient"
+    ] = 16384
+    aggregation: Annotated[
+        Aggregation, "mean that makes the loss a scalar: sequence_mean, token_mean, constant"
+    ] = Aggregation.SEQUENCE_MEAN
+    mask_truncated: Annotated[bool, "leave responses cut at the limit out of the loss"] = False
+    checkpoint_every: Annotated[int, "rollout batches between checkpoints; 0: only at the end"] = 20
+    measure_kl: Annotated[
+        bool, "achieved KL to the start at every batch; costs a frozen copy where none is needed"
+    ] = True
+
+    def __post_init__(self) -> None:
+        _at_least("problems_per_step", self.problems_per_step, 1)
+        _at_least("micro_batch_tokens", self.micro_batch_tokens, 1)
+        _at_least("checkpoint_every", self.checkpoint_every, 0)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class BudgetConfig:
+    budget_axis: Annotated[
+        BudgetAxis, "sampled_tokens, optimizer_steps, device_seconds or flops"
+    ] = BudgetAxis.SAMPLED_TOKENS
+    budget: Annotated[float, "how much of it a cell may spend"] = 100_000
+
+    def __post_init__(self) -> None:
+        if self.budget <= 0:
+            raise ConfigError(f"budget must be above 0, got {self.budget}")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class EvaluationConfig:
+    evaluations: Annotated[int, "points of the learning curve, evenly over the budget"] = 6
+    evaluation_split: Annotated[Split, "test, or validation while tuning"] = Split.TEST
+    evaluation_problems: Annotated[int, "first problems of the split; at most all of it"] = 128
+    evaluation_samples: Annotated[int, "completions a problem at each point, at temperature 1"] = 4
+    final_samples: Annotated[int, "completions a problem at the end (pass@k, maj@k)"] = 16
+    ood_problems: Annotated[int, "problems of the out-of-domain split at start and end"] = 64
+
+    def __post_init__(self) -> None:
+        if self.evaluation_split is Split.TRAIN:
+            raise ConfigError("evaluation_split is train; take validation, test or ood")
+        for name in ("evaluations", "evaluation_problems", "evaluation_samples", "final_samples"):
+            _at_least(name, getattr(self, name), 1)
+        _at_least("ood_problems", self.ood_problems, 0)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SeedConfig:
+    seed: Annotated[int, "of the cell; the three streams below derive from it"] = 0
+    data_seed: Annotated[int | None, "order of problems; none: seed"] = None
+    sampling_seed: Annotated[int | None, "tokens drawn; none: seed"] = None
+    init_seed: Annotated[int | None, "fresh weights; none: seed"] = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CellConfig:
+    """One run: a method, a seed and everything that is held fixed around them."""
+
+    method: str  # a preset's name, or FILE.py:NAME
+    method_settings: Mapping[str, Any]  # the method's own, complete
+    model: ModelConfig = field(default_factory=ModelConfig)
+    task: TaskConfig = field(default_factory=TaskConfig)
+    sampling: SamplingConfig = field(default_factory=SamplingConfig)
+    optimizer: OptimizerConfig = field(default_factory=OptimizerConfig)
+    training: TrainingConfig = field(default_factory=TrainingConfig)
+    budget: BudgetConfig = field(default_factory=BudgetConfig)
+    evaluation: EvaluationConfig = field(default_factory=EvaluationConfig)
+    seeds: SeedConfig = field(default_factory=SeedConfig)
+
+
+SECTIONS: Mapping[str, type] = {
+    "model": ModelConfig,
+    "task": TaskConfig,
+    "sampling": SamplingConfig,
+    "optimizer": OptimizerConfig,
+    "training": TrainingConfig,
+    "budget": BudgetConfig,
+    "evaluation": EvaluationConfig,
+    "seeds": SeedConfig,
+}
+
+
+def _at_least(name: str, value: int | None, least: int) -> None:
+    if value is not None and value < least:
+        raise ConfigError(f"{name} must be at least {least}, got {value}")

@@ -1,0 +1,269 @@
+"""The seams of the harness. Everything else implements one of these."""
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from enum import Enum
+from pathlib import Path
+from typing import Protocol
+
+from torch import Tensor
+
+from bakeoff.batch import Credit, Outputs, TokenBatch, TokenLosses
+from bakeoff.config import SamplingConfig
+from bakeoff.types import Completion, Problem, Prompt, Reward, Rollout, Split
+
+
+class Source(Enum):
+    """The data source D of arXiv:2402.03300v3 eq. 5: who wrote the responses."""
+
+    CURRENT_POLICY = "current_policy"  # pi_theta, sampled at every batch
+    INITIAL_POLICY = "initial_policy"  # pi_sft: a pool sampled before training
+    DEMONSTRATIONS = "demonstrations"  # the task's own solutions
+
+
+class CriticHead(Enum):
+    """How the value head starts."""
+
+    ZEROS = "zeros"
+    NORMAL = "normal"  # std 1 / sqrt(H + 1)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CriticPlan:
+    """The value model a method asks for."""
+
+    shared_trunk: bool = False  # a head on the policy's trunk instead of a model of its own
+    head_init: CriticHead = CriticHead.ZEROS
+    loss_coefficient: float = 1.0  # of the value loss, where the trunk is shared
+    warmup_batches: int = 0  # first rollout batches that train the critic alone
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PoolPlan:
+    """How the pool of an offline method is built and read."""
+
+    epochs: int = 1  # passes over the pool
+    deduplicate: bool = False  # keep one of equal texts per problem
+    problems: int | None = None  # None: as many as the budget of sampled tokens pays for
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Plan:
+    """The declarative half of a method: data source, extra models and schedule."""
+
+    source: Source
+    group_size: int  # G, completions per problem
+    reference: bool = False  # pi_ref log-probabilities are needed
+    critic: CriticPlan | None = None
+    pool: PoolPlan | None = None  # Source.INITIAL_POLICY only
+    epochs: int = 1  # mu, passes over each rollout batch
+    minibatches: int = 1  # optimizer steps per pass
+    uses_ratios: bool = True  # pi_theta / pi_old enters the loss
+    credit_uses_old_logprobs: bool = False  # e.g. a KL penalty inside the reward
+    reference_refresh_every: int | None = None  # rollout batches; None keeps pi_ref = pi_sft
+
+    @property
+    def needs_old_logprobs(self) -> bool:
+        """Whether pi_old needs a forward pass of its own.
+
+        With one update per rollout batch pi_old is pi_theta without its gradient.
+        """
+        return self.credit_uses_old_logprobs or (
+            self.uses_ratios and self.epochs * self.minibatches > 1
+        )
+
+
+class TokenLossFunction(Protocol):
+    """The differentiable half of a method, as the engine calls it on each micro-batch."""
+
+    def __call__(self, batch: TokenBatch, credit: Credit, outputs: Outputs, /) -> TokenLosses: ...
+
+
+class Algorithm(Protocol):
+    """A method: its plan and two functions. It owns no model, no data and no counter."""
+
+    @property
+    def plan(self) -> Plan: ...
+
+    @property
+    def conventions(self) -> Mapping[str, str]:
+        """What its name means here, a row of the report's equivalence table.
+
+        Keys: ``advantage``, ``loss``, ``kl``.
+        """
+        ...
+
+    def assign_credit(self, batch: TokenBatch) -> Credit:
+        """Rewards to per-token credit; sees the whole rollout batch, without gradient."""
+        ...
+
+    def token_losses(self, batch: TokenBatch, credit: Credit, outputs: Outputs) -> TokenLosses:
+        """Per-token losses of any subset of rows, unreduced and unmasked."""
+        ...
+
+
+class AlgorithmConfig(Protocol):
+    """A frozen dataclass of a method's settings that can build the method."""
+
+    def build(self) -> Algorithm: ...
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class NoiseAddress:
+    """Where the noise of a sampling call comes from.
+
+    Completed by problem id, sample index and position for each token.
+    """
+
+    seed: int
+    batch: int | str  # rollout batch, or the name of an evaluation
+
+
+class Sampler(Protocol):
+    """Draws completions from the policy it was last given."""
+
+    def sample(
+        self,
+        prompts: Sequence[Prompt],
+        *,
+        group_size: int,
+        sampling: SamplingConfig,
+        noise: NoiseAddress,
+    ) -> list[list[Completion]]:
+        """`group_size` completions per prompt, in order; temperature 0 is greedy.
+
+        The same noise address gives the same completions however the batch is cut, up to the
+        rounding of the logits.
+        """
+        ...
+
+
+class RewardFunction(Protocol):
+    """Scores completions."""
+
+    def score(self, prompts: Sequence[Prompt], completions: Sequence[Completion]) -> list[Reward]:
+        """One reward per completion; ``prompts[i]`` is the prompt of ``completions[i]``."""
+        ...
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Verdict:
+    """One judged response."""
+
+    correct: bool | None  # None: the verifier failed (time-out, crash); never counted as wrong
+    extracted: str | None = None  # the answer it found; None: none in the asked format
+    reason: str = ""  # why not correct, for people
+
+
+class Verifier(Protocol):
+    """The judge of answers, identical for every method and every reward."""
+
+    def verify(self, problems: Sequence[Problem], responses: Sequence[str]) -> list[Verdict]:
+        """One verdict per response; ``problems[i]`` is the problem of ``responses[i]``."""
+        ...
+
+    def close(self) -> None:
+        """Ends whatever processes it holds; verifying again afterwards is an error."""
+        ...
+
+
+class Task(Protocol):
+    """Problems with checkable answers, in disjoint splits."""
+
+    @property
+    def name(self) -> str: ...
+
+    @property
+    def instruction(self) -> str:
+        """The prompt as a format string with ``{question}``; other braces are doubled."""
+        ...
+
+    def problems(self, split: Split, *, count: int | None = None) -> list[Problem]:
+        """The first `count` problems of a split (None: all); empty when it has no such split."""
+        ...
+
+    def demonstrations(self, *, seed: int) -> Iterator[tuple[Problem, str]]:
+        """Endless worked solutions of training problems; ConfigError when the task has none."""
+        ...
+
+    def verifier(self) -> Verifier: ...
+
+
+class RolloutSource(Protocol):
+    """Where the rollouts of a batch come from."""
+
+    @property
+    def batches(self) -> int | None:
+        """How many batches there are; None when the source never ends."""
+        ...
+
+    def draw(self, batch: int) -> list[Rollout]:
+        """The rollouts of one batch; a function of its index and, if live, of the policy."""
+        ...
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class UpdateResult:
+    """What one optimizer step saw; means run over the kept response tokens."""
+
+    grad_norm: float  # before clipping; 0 when nothing was kept
+    critic_grad_norm: float | None = None
+    loss: float
+    critic_loss: float | None = None
+    kept_rollouts: int
+    trained_tokens: int  # response tokens with a weight
+    ratio_max: float | None = None
+    token_means: Mapping[str, float] = field(default_factory=dict)
+
+
+class Engine(Protocol):
+    """Owns the models and their optimizers. Knows nothing of any method."""
+
+    def annotate(self, batch: TokenBatch) -> TokenBatch:
+        """Fills what the plan asks for: old_logprobs, ref_logprobs, old_values. No gradient."""
+        ...
+
+    def start_logprobs(self, batch: TokenBatch) -> Tensor:
+        """[N, T] nats under the policy the run began with: the anchor of the achieved KL."""
+        ...
+
+    def policy_logprobs(self, batch: TokenBatch) -> tuple[Tensor, Tensor]:
+        """[N, T] log-probabilities and entropy in nats under the current policy, no gradient."""
+        ...
+
+    def update(
+        self,
+        batch: TokenBatch,
+        credit: Credit,
+        weights: Tensor,
+        token_losses: TokenLossFunction,
+        *,
+        critic_only: bool,
+    ) -> UpdateResult:
+        """One optimizer step on ``(token_loss * weights).sum()``, in micro-batches.
+
+        Args:
+            weights: [N, T] from `loss_weights`, over all rollouts of the step.
+            critic_only: leave the policy as it is (critic warm-up).
+        """
+        ...
+
+    def refresh_reference(self) -> None:
+        """pi_ref := pi_theta (arXiv:2402.03300v3 Algorithm 1, line 3)."""
+        ...
+
+    def publish_policy(self) -> None:
+        """Hand the current weights to the sampler."""
+        ...
+
+    def save(self, directory: Path) -> None:
+        """Write every weight, optimizer state and schedule, as safetensors and JSON."""
+        ...
+
+    def load(self, directory: Path) -> None:
+        """Continue bitwise from what `save` wrote."""
+        ...
+
+    def save_policy(self, directory: Path) -> None:
+        """Write the policy as an ordinary Hugging Face checkpoint."""
+        ...
