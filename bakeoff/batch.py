@@ -25,9 +25,11 @@ class TokenBatch:
     truncated: Tensor  # [N] bool; the response was cut at the limit, no EOS
     step_rewards: Tensor  # [N, T] float32, at each step's last token, else 0
     step_mask: Tensor  # [N, T] bool; True at each step's last token
+    sampler_logprobs: Tensor  # [N, T] nats as the sampler saw them: a metric, never pi_old
     old_logprobs: Tensor | None = None  # [N, T] nats under pi_old, by the training engine
     ref_logprobs: Tensor | None = None  # [N, T] nats; present iff the plan asks for a reference
     old_values: Tensor | None = None  # [N, T]; present iff the plan asks for a critic
+    start_logprobs: Tensor | None = None  # [N, T] nats under the start: a metric, for no method
 
     @property
     def prompt_length(self) -> int:
@@ -61,11 +63,14 @@ class TokenLosses:
     metrics: Mapping[str, Tensor] = field(default_factory=dict)  # [N, T] each, detached
 
 
-def present(tensor: Tensor | None, name: str) -> Tensor:
-    """`tensor`, for a method whose plan asked for it; ValueError when the plan did not."""
-    if tensor is None:
+Value = TypeVar("Value")
+
+
+def present(value: Value | None, name: str) -> Value:
+    """`value`, which the plan asked for; ValueError when the plan did not."""
+    if value is None:
         raise ValueError(f"{name} is missing: the method uses it but its plan does not ask for it")
-    return tensor
+    return value
 
 
 def collate(rollouts: Sequence[Rollout], *, pad_token_id: int) -> TokenBatch:
@@ -83,6 +88,7 @@ def collate(rollouts: Sequence[Rollout], *, pad_token_id: int) -> TokenBatch:
     response_length = max(1, *(len(r.completion.token_ids) for r in rollouts))
     input_ids = torch.full((n, prompt_length + response_length), pad_token_id, dtype=torch.int64)
     attention_mask = torch.zeros(n, prompt_length + response_length, dtype=torch.bool)
+    sampler_logprobs = torch.zeros(n, response_length)
     step_rewards = torch.zeros(n, response_length)
     step_mask = torch.zeros(n, response_length, dtype=torch.bool)
     for row, rollout in enumerate(rollouts):
@@ -90,6 +96,8 @@ def collate(rollouts: Sequence[Rollout], *, pad_token_id: int) -> TokenBatch:
         end = prompt_length + len(rollout.completion.token_ids)
         input_ids[row, start:end] = torch.tensor(rollout.prompt_ids + rollout.completion.token_ids)
         attention_mask[row, start:end] = True
+        logprobs = rollout.completion.logprobs
+        sampler_logprobs[row, : len(logprobs)] = torch.tensor(logprobs)
         for position, value in zip(
             rollout.reward.step_ends, rollout.reward.step_values, strict=True
         ):
@@ -105,6 +113,7 @@ def collate(rollouts: Sequence[Rollout], *, pad_token_id: int) -> TokenBatch:
         truncated=torch.tensor([r.completion.finish == "length" for r in rollouts]),
         step_rewards=step_rewards,
         step_mask=step_mask,
+        sampler_logprobs=sampler_logprobs,
     )
 
 
@@ -152,6 +161,17 @@ def trim(batch: TokenBatch) -> TokenBatch:
         input_ids=batch.input_ids[:, columns],
         attention_mask=batch.attention_mask[:, columns],
         **per_token,
+    )
+
+
+def narrow(credit: Credit, batch: TokenBatch) -> Credit:
+    """The credit of a trimmed batch's rows, cut at its T."""
+    length = batch.response_mask.shape[1]
+    device = batch.input_ids.device
+    return Credit(
+        advantages=credit.advantages[:, :length].to(device),
+        keep=credit.keep.to(device),
+        returns=None if credit.returns is None else credit.returns[:, :length].to(device),
     )
 
 

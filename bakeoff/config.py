@@ -159,6 +159,7 @@ class EvaluationConfig:
     evaluation_samples: Annotated[int, "completions a problem at each point, at temperature 1"] = 4
     final_samples: Annotated[int, "completions a problem at the end (pass@k, maj@k)"] = 16
     ood_problems: Annotated[int, "problems of the out-of-domain split at start and end"] = 64
+    evaluate_start: Annotated[bool, "evaluate before training too; a study does it once"] = True
 
     def __post_init__(self) -> None:
         if self.evaluation_split is Split.TRAIN:

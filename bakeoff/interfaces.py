@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Protocol
 
 from torch import Tensor
+from transformers import PreTrainedModel
 
 from bakeoff.batch import Credit, Outputs, TokenBatch, TokenLosses
 from bakeoff.config import SamplingConfig
@@ -122,6 +123,10 @@ class NoiseAddress:
 class Sampler(Protocol):
     """Draws completions from the policy it was last given."""
 
+    def publish(self, model: PreTrainedModel, *, version: int) -> None:
+        """Sample from these weights from now on; `version` marks the completions."""
+        ...
+
     def sample(
         self,
         prompts: Sequence[Prompt],
@@ -213,6 +218,7 @@ class UpdateResult:
     kept_rollouts: int
     trained_tokens: int  # response tokens with a weight
     ratio_max: float | None = None
+    sampler_gap_max: float | None = None  # nats, of |sampler - trainer| log-probabilities
     token_means: Mapping[str, float] = field(default_factory=dict)
 
 
@@ -223,12 +229,12 @@ class Engine(Protocol):
         """Fills what the plan asks for: old_logprobs, ref_logprobs, old_values. No gradient."""
         ...
 
-    def start_logprobs(self, batch: TokenBatch) -> Tensor:
-        """[N, T] nats under the policy the run began with: the anchor of the achieved KL."""
+    def measure(self, batch: TokenBatch) -> TokenBatch:
+        """Fills start_logprobs, the anchor of the achieved KL, where the run measures it."""
         ...
 
-    def policy_logprobs(self, batch: TokenBatch) -> tuple[Tensor, Tensor]:
-        """[N, T] log-probabilities and entropy in nats under the current policy, no gradient."""
+    def policy_logprobs(self, batch: TokenBatch) -> Tensor:
+        """[N, T] nats under the current policy, without gradient."""
         ...
 
     def update(
@@ -238,7 +244,7 @@ class Engine(Protocol):
         weights: Tensor,
         token_losses: TokenLossFunction,
         *,
-        critic_only: bool,
+        critic_only: bool = False,
     ) -> UpdateResult:
         """One optimizer step on ``(token_loss * weights).sum()``, in micro-batches.
 
@@ -252,7 +258,7 @@ class Engine(Protocol):
         """pi_ref := pi_theta (arXiv:2402.03300v3 Algorithm 1, line 3)."""
         ...
 
-    def publish_policy(self) -> None:
+    def publish_policy(self, sampler: Sampler) -> None:
         """Hand the current weights to the sampler."""
         ...
 

@@ -131,7 +131,7 @@ def response_logprobs(
         hidden: [N, T, H] from `response_hidden` of the same model and batch.
         temperature: the sampling temperature.
     """
-    head = model.get_output_embeddings()  # type: ignore[no-untyped-call]
+    head = model.get_output_embeddings()
     mask = batch.response_mask
     targets = batch.input_ids[:, batch.prompt_length :][mask]
     logprobs, entropy = selected_logprobs(

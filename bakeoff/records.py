@@ -82,9 +82,9 @@ def read_lines(path: Path) -> Iterator[Row]:
                 yield json.loads(line)
 
 
-def keep_lines_before(path: Path, batch: int) -> None:
-    """Drops the rows whose ``batch`` is `batch` or later: what a resumed run will write again."""
-    rows = [row for row in read_lines(path) if row["batch"] < batch]
+def keep_lines_through(path: Path, batch: int) -> None:
+    """Drops the rows whose ``batch`` is later than `batch`: what a resumed run writes again."""
+    rows = [row for row in read_lines(path) if row["batch"] <= batch]
     temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
     temporary.write_text("", encoding="utf-8")
     append_lines(temporary, rows)

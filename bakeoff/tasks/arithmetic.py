@@ -9,7 +9,9 @@ response writes one step a line and ends with the answer::
     #100
 
 Every step can be checked on its own. The train, validation and test splits are disjoint because
-a question's hash decides its split; the out-of-domain split has longer chains.
+a question's hash decides its split. The out-of-domain split has longer chains, which the
+demonstrator shows too but the training split does not contain: what reinforcement learning does to
+them is transfer, as for the sets of arXiv:2402.03300v3 table 5 that its prompts leave out.
 """
 
 import hashlib
@@ -24,10 +26,17 @@ LARGEST_VALUE = 99  # of the true chain; a noisy one may leave the range
 TRAIN_OPERATIONS = (3, 5)
 OOD_OPERATIONS = (6, 8)
 DEFAULT_STEP_ERROR_RATE = 0.12
+LONG_DEMONSTRATION_SHARE = 0.25  # of demonstrations with chains as long as the OOD split's
 
-_STEP = re.compile(r"(-?\d{1,9})([+\-*])(\d{1,9})=(-?\d{1,9})")
-_QUESTION = re.compile(r"\d{1,3}(?: [+\-*]\d{1,3})+")
-_BUCKETS = {Split.VALIDATION: range(90, 95), Split.TEST: range(95, 100), Split.TRAIN: range(90)}
+_STEP = re.compile(r"(-?[0-9]{1,9})([+\-*])([0-9]{1,9})=(-?[0-9]{1,9})")
+_QUESTION = re.compile(r"[0-9]{1,3}(?: [+\-*][0-9]{1,3})+")
+_ANSWER = re.compile(r"#(0|-?[1-9][0-9]{0,8})")
+_BUCKETS = {
+    Split.TRAIN: range(90),
+    Split.VALIDATION: range(90, 95),
+    Split.TEST: range(95, 100),
+    Split.OOD: range(95, 100),
+}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -42,12 +51,12 @@ class Step:
 def problems(split: Split, *, count: int, seed: int = 0) -> list[Problem]:
     """The first `count` distinct problems of a split; a prefix of any longer list."""
     random_state = random.Random(f"arithmetic/{split.value}/{seed}")
-    low, high = OOD_OPERATIONS if split is Split.OOD else TRAIN_OPERATIONS
+    operations = OOD_OPERATIONS if split is Split.OOD else TRAIN_OPERATIONS
     seen: dict[str, int] = {}
     while len(seen) < count:
-        question, answer = _draw_question(random_state, random_state.randint(low, high))
-        if _split_of(question, split) is split and question not in seen:
-            seen[question] = answer
+        question, answer = _draw_question(random_state, random_state.randint(*operations))
+        if _bucket(question) in _BUCKETS[split]:
+            seen.setdefault(question, answer)
     return [
         Problem(id=f"arithmetic/{split.value}/{index}", question=question, answer=str(answer))
         for index, (question, answer) in enumerate(seen.items())
@@ -74,10 +83,15 @@ def demonstrate(question: str, random_state: random.Random, *, step_error_rate: 
 def demonstrations(
     pool: Sequence[Problem], *, seed: int, step_error_rate: float = DEFAULT_STEP_ERROR_RATE
 ) -> Iterator[tuple[Problem, str]]:
-    """Endless noisy demonstrations of problems drawn from `pool` with replacement."""
+    """Endless noisy demonstrations: of `pool`, with replacement, and of fresh longer chains.
+
+    The longer chains' questions share no hash bucket with the test and out-of-domain splits.
+    """
     random_state = random.Random(f"arithmetic/demonstrations/{seed}")
     while True:
         problem = random_state.choice(pool)
+        if random_state.random() < LONG_DEMONSTRATION_SHARE:
+            problem = _draw_long_problem(random_state)
         yield problem, demonstrate(problem.question, random_state, step_error_rate=step_error_rate)
 
 
@@ -108,10 +122,12 @@ def apply(value: int, operator: str, operand: int) -> int:
 
 
 def extract_answer(text: str) -> str | None:
-    """The integer after ``#`` on the last line, or None when the response does not end with one."""
-    last_line = text.rsplit("\n", 1)[-1]
-    match = re.fullmatch(r"#(-?\d{1,9})", last_line)
-    return str(int(match[1])) if match else None
+    """The integer after ``#`` on the last line, or None when the response does not end with one.
+
+    Written as a problem's answer is: no leading zero, no plus, nothing around it.
+    """
+    match = _ANSWER.fullmatch(text.rsplit("\n", 1)[-1])
+    return match[1] if match else None
 
 
 def check_steps(question: str, text: str) -> list[Step]:
@@ -168,9 +184,13 @@ def _draw_operation(random_state: random.Random, value: int) -> tuple[str, int]:
             return operator, random_state.randint(2, min(9, LARGEST_VALUE // value))
 
 
-def _split_of(question: str, asked: Split) -> Split:
-    if asked is Split.OOD:
-        return Split.OOD
+def _draw_long_problem(random_state: random.Random) -> Problem:
+    while True:
+        question, answer = _draw_question(random_state, random_state.randint(*OOD_OPERATIONS))
+        if _bucket(question) in _BUCKETS[Split.TRAIN]:
+            return Problem(id=f"arithmetic/long/{question}", question=question, answer=str(answer))
+
+
+def _bucket(question: str) -> int:
     digest = hashlib.blake2b(question.encode(), digest_size=8).digest()
-    bucket = int.from_bytes(digest, "big") % 100
-    return next(split for split, buckets in _BUCKETS.items() if bucket in buckets)
+    return int.from_bytes(digest, "big") % 100

@@ -1,0 +1,282 @@
+"""One run from start to end: put together, trained, evaluated, recorded, resumed."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from bakeoff import checkpoint, records
+from bakeoff.canaries import Canaries
+from bakeoff.config import CellConfig
+from bakeoff.engine.local import LocalEngine
+from bakeoff.errors import BakeoffError, ConfigError
+from bakeoff.evaluate import achieved_kl, transcripts
+from bakeoff.identity import check_compatible, config_record
+from bakeoff.interfaces import Algorithm, RolloutSource, Source
+from bakeoff.ledger import Ledger
+from bakeoff.loop import Trainer
+from bakeoff.memory.tracker import PeakMemory
+from bakeoff.models.flops import flops_model
+from bakeoff.records import RunDirectory
+from bakeoff.rewards.registry import load_reward
+from bakeoff.rollouts.sources import DemonstrationSource, LiveSource, PoolSource, RolloutMaker
+from bakeoff.types import Prompt, Split
+from bakeoff.world import World, autocast_dtype, build_world
+
+Echo = Callable[[str], None]
+
+
+def run_cell(
+    config: CellConfig,
+    algorithm: Algorithm,
+    directory: RunDirectory,
+    *,
+    echo: Echo | None = None,
+) -> None:
+    """Trains one cell to its budget, from its last checkpoint if there is one.
+
+    `echo` gets a line a batch, for people.
+
+    Raises:
+        ConfigError: before anything is written.
+        BakeoffError: a canary stopped the run; the status says why.
+    """
+    check_compatible(config, algorithm)
+    record = config_record(config, algorithm)
+    _require_same_run(directory, record)
+    if directory.state == "finished":
+        return
+    world = build_world(config)
+    try:
+        _run(world, algorithm, directory, record, echo)
+    finally:
+        world.verifier.close()
+
+
+def _run(
+    world: World,
+    algorithm: Algorithm,
+    directory: RunDirectory,
+    record: dict[str, Any],
+    echo: Echo | None,
+) -> None:
+    prompts = world.training_prompts()
+    directory.path.mkdir(parents=True, exist_ok=True)
+    if not directory.config.exists():
+        records.write_json(directory.config, record)
+    directory.write_status("running")
+    try:
+        _Run(world, algorithm, directory, prompts, echo).to_the_end()
+    except Exception as error:
+        message = str(error) if isinstance(error, BakeoffError) else repr(error)
+        directory.write_status("failed", message=message)
+        raise
+
+
+def _require_same_run(directory: RunDirectory, record: Mapping[str, Any]) -> None:
+    if not directory.config.exists():
+        if directory.path.exists() and any(directory.path.iterdir()):
+            raise ConfigError(
+                f"{directory.path} is not empty and holds no run; choose another --out"
+            )
+        return
+    there = records.read_json(directory.config).get("hash")
+    if there != record["hash"]:
+        raise ConfigError(
+            f"{directory.path} holds another run ({there}, this one is {record['hash']}); "
+            "choose another --out, or remove it"
+        )
+
+
+class _Run:
+    """The moving parts of a cell and the records they leave."""
+
+    def __init__(
+        self,
+        world: World,
+        algorithm: Algorithm,
+        directory: RunDirectory,
+        prompts: Sequence[Prompt],
+        echo: Echo | None,
+    ) -> None:
+        config = world.config
+        self._echo = echo
+        self._world = world
+        self._config = config
+        self._directory = directory
+        self._ledger = Ledger(PeakMemory(world.policy.model.device))
+        flops = flops_model(world.policy.model)
+        dtype = autocast_dtype(config.model)
+        with self._ledger.phase("load"):
+            self._engine = LocalEngine(
+                world.policy,
+                algorithm.plan,
+                optimizer=config.optimizer,
+                training=config.training,
+                temperature=config.sampling.temperature,
+                autocast_dtype=dtype,
+                init_seed=world.seeds.initialisation,
+            )
+        maker = RolloutMaker(
+            prompts=prompts,
+            sampler=world.sampler,
+            reward=load_reward(config.task.reward, world.verifier),
+            sampling=config.sampling,
+            ledger=self._ledger,
+            seeds=world.seeds,
+            flops=flops,
+            group_size=algorithm.plan.group_size,
+            problems_per_step=config.training.problems_per_step,
+        )
+        evaluation = config.evaluation
+        self._evaluator = world.evaluator(
+            evaluation.evaluation_split, problems=evaluation.evaluation_problems
+        )
+        self._ood_evaluator = world.evaluator(Split.OOD, problems=evaluation.ood_problems)
+        if self._evaluator is None:
+            raise ConfigError(
+                f"task {world.task.name!r} has no {evaluation.evaluation_split.value} problems; "
+                "choose another evaluation_split"
+            )
+        self._trainer = Trainer(
+            config=config,
+            algorithm=algorithm,
+            source=self._source(algorithm, maker),
+            sampler=world.sampler,
+            engine=self._engine,
+            ledger=self._ledger,
+            flops=flops,
+            canaries=Canaries(autocast_dtype=dtype),
+            seeds=world.seeds,
+            pad_token_id=world.policy.pad_token_id,
+        )
+
+    def to_the_end(self) -> None:
+        finished = self._resume()
+        if finished == 0 and self._config.evaluation.evaluate_start:
+            self._evaluate(0, final=False, samples=self._config.evaluation.final_samples)
+        points = self._config.evaluation.evaluations
+        reached = self._trainer.progress(finished)
+        done = finished
+        for done, metrics in self._trainer.train(done=finished):
+            before, reached = reached, self._trainer.progress(done)
+            self._record(done, metrics, reached)
+            if reached < 1 and math.floor(reached * points) > math.floor(before * points):
+                self._evaluate(
+                    done, final=False, samples=self._config.evaluation.evaluation_samples
+                )
+            every = self._config.training.checkpoint_every
+            if every and done % every == 0:
+                self._checkpoint(done)
+        self._finish(done)
+
+    def _source(self, algorithm: Algorithm, maker: RolloutMaker) -> RolloutSource:
+        world, plan = self._world, algorithm.plan
+        match plan.source:
+            case Source.CURRENT_POLICY:
+                return LiveSource(maker)
+            case Source.INITIAL_POLICY:
+                if plan.pool is None:
+                    raise ConfigError(f"{self._config.method} samples a pool but plans none")
+                return PoolSource(
+                    maker, plan.pool, path=self._directory.pool, budget=self._config.budget
+                )
+            case Source.DEMONSTRATIONS:
+                return DemonstrationSource(
+                    world.task,
+                    world.prompts,
+                    world.policy.tokenizer,
+                    eos_token_id=world.policy.eos_token_ids[0],
+                    seeds=world.seeds,
+                    per_batch=maker.problems_per_step * plan.group_size,
+                )
+
+    def _record(self, done: int, metrics: Mapping[str, Any], reached: float) -> None:
+        ledger = self._ledger.snapshot()
+        records.append_lines(
+            self._directory.metrics,
+            [
+                {"batch": done}
+                | self._ledger.position()
+                | dict(metrics)
+                | {
+                    "seconds": ledger["seconds"],
+                    "tokens_per_second": ledger["tokens_per_second"],
+                    "peak_bytes": max(ledger["peak_bytes"].values()),
+                }
+            ],
+        )
+        self._directory.write_status(
+            "running",
+            progress=min(1.0, reached),
+            batch=done,
+            reward=metrics["reward"],
+            tokens_per_second=ledger["tokens_per_second"],
+            wall_seconds=ledger["wall_seconds"],
+        )
+        if self._echo is not None:
+            self._echo(
+                f"batch {done}  {min(1.0, reached):4.0%}  reward {metrics['reward']:.3f}  "
+                f"{ledger['tokens_per_second']:,.0f} tokens/s"
+            )
+
+    def _evaluate(self, done: int, *, final: bool, samples: int) -> None:
+        with self._ledger.phase("evaluate"):
+            rows = []
+            for evaluator in (self._evaluator, self._ood_evaluator if final or not done else None):
+                if evaluator is None:
+                    continue
+                found, rollouts = evaluator.records(samples=samples, greedy=True)
+                kl = achieved_kl(
+                    self._engine, rollouts, pad_token_id=self._world.policy.pad_token_id
+                )
+                place = {"batch": done, "final": final, **self._ledger.position()}
+                rows += [place | row | {"kl_to_start": kl} for row in found]
+                if evaluator is self._evaluator and (final or not done):
+                    records.append_lines(
+                        self._directory.transcripts,
+                        [place | row for row in transcripts(rollouts)],
+                    )
+            records.append_lines(self._directory.evaluations, rows)
+
+    def _checkpoint(self, done: int) -> None:
+        with self._ledger.phase("checkpoint"):
+            checkpoint.write_checkpoint(
+                self._directory.checkpoints, done, lambda path: self._save(path, done)
+            )
+        records.write_json(self._directory.ledger, self._ledger.snapshot())
+
+    def _save(self, path: Path, done: int) -> None:
+        self._engine.save(path)
+        checkpoint.save_random_state(path / "random.safetensors")
+        records.write_json(
+            path / "progress.json", {"batch": done, "ledger": self._ledger.snapshot()}
+        )
+
+    def _resume(self) -> int:
+        """Batches done so far; the state is that of the last checkpoint."""
+        path = checkpoint.latest_checkpoint(self._directory.checkpoints)
+        done = 0
+        if path is not None:
+            progress = records.read_json(path / "progress.json")
+            done = int(progress["batch"])
+            self._engine.load(path)
+            checkpoint.load_random_state(path / "random.safetensors")
+            self._ledger.restore(progress["ledger"])
+            self._engine.publish_policy(self._world.sampler)
+        for name in ("metrics", "evaluations", "transcripts"):
+            file: Path = getattr(self._directory, name)
+            if file.exists():
+                records.keep_lines_through(file, done if done else -1)
+        return done
+
+    def _finish(self, done: int) -> None:
+        # A process killed between here and the last checkpoint has written these rows already.
+        for file in (self._directory.evaluations, self._directory.transcripts):
+            records.keep_lines_through(file, done - 1)
+        self._evaluate(done, final=True, samples=self._config.evaluation.final_samples)
+        checkpoint.replace_directory(self._directory.policy, self._engine.save_policy)
+        self._checkpoint(done)
+        self._directory.write_status("finished", progress=1.0, batch=done)

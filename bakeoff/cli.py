@@ -1,0 +1,203 @@
+"""The command line: the roof, the only file of the instrument that imports the study."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from typing import Any
+
+import click
+
+from algorithms import PRESETS
+from bakeoff import __version__
+from bakeoff.errors import BakeoffError, ConfigError
+from bakeoff.flags import budget_settings, given, setting_options
+
+DEFAULT_OUT = "runs"
+_path = click.Path(path_type=Path)
+
+
+@click.group(context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
+@click.version_option(__version__)
+def cli() -> None:
+    """PPO, RFT, online RFT and GRPO head to head on models that reason about mathematics."""
+
+
+@cli.command()
+@click.argument("suite", required=False, type=_path)
+@click.option("--quick", is_flag=True, help="a small matrix that ends within two minutes")
+@click.option("--methods", help="comma-separated; presets or FILE.py:NAME")
+@click.option("--seeds", "seed_count", type=click.IntRange(1), help="seeds 0 to N-1")
+@click.option("--budget-tokens", type=float, help="sampled tokens each cell may spend")
+@click.option("--steps", type=float, help="optimizer steps each cell may take, as the budget")
+@click.option("--workers", type=click.IntRange(1), help="cells at once; default: one a core")
+@click.option("--out", type=_path, help="study folder; default: runs/<study>")
+@click.option("--force", is_flag=True, help='go on after a failed gate, marked "not comparable"')
+@click.option("--tracking-uri", help="MLflow; default: SQLite in the folder above the study")
+@click.option("--no-tracking", is_flag=True, help="no MLflow mirror")
+@setting_options(PRESETS)
+def compare(
+    suite: Path | None,
+    quick: bool,
+    methods: str | None,
+    seed_count: int | None,
+    budget_tokens: float | None,
+    steps: float | None,
+    workers: int | None,
+    out: Path | None,
+    force: bool,
+    tracking_uri: str | None,
+    no_tracking: bool,
+    **flags: Any,
+) -> None:
+    """Run methods head to head at an equal budget and write the report.
+
+    SUITE is a YAML file; without one, the built-in task and model. Running it again continues it.
+    """
+    from benchmarks.compare import CompareOptions, run_comparison
+
+    overrides = given(flags) | budget_settings(steps, budget_tokens)
+    run_comparison(
+        suite,
+        overrides=overrides,
+        options=CompareOptions(
+            quick=quick,
+            methods=tuple(methods.split(",")) if methods else None,
+            seeds=seed_count,
+            workers=workers,
+            out=out,
+            force=force,
+            tracking=not no_tracking,
+            tracking_uri=tracking_uri,
+            command=command_line(),
+        ),
+    )
+
+
+@cli.command()
+@click.option("--method", help="a preset, or FILE.py:NAME")
+@click.option("--config", "config_file", type=_path, help="YAML or a run's config.json; flags win")
+@click.option("--steps", type=float, help="optimizer steps, as the budget")
+@click.option("--budget-tokens", type=float, help="sampled tokens, as the budget")
+@click.option("--out", type=_path, required=True, help="run folder; an unfinished run continues")
+@click.option("--quiet", is_flag=True, help="no progress line a batch")
+@setting_options(PRESETS)
+def train(
+    method: str | None,
+    config_file: Path | None,
+    steps: float | None,
+    budget_tokens: float | None,
+    out: Path,
+    quiet: bool,
+    **flags: Any,
+) -> None:
+    """Train one cell: one method, one seed."""
+    from bakeoff.settings import read_settings
+
+    values = read_settings(config_file) if config_file else {}
+    method = method or values.pop("method", None)
+    if method is None:
+        raise ConfigError(f"name a --method: {', '.join(PRESETS)}, or FILE.py:NAME")
+    values.pop("method", None)
+    _train(method, values | given(flags) | budget_settings(steps, budget_tokens), out, quiet=quiet)
+
+
+@cli.command()
+@click.option("--builtin", is_flag=True, help="make the built-in model again, by its recipe")
+@click.option("--steps", type=float, help="optimizer steps, as the budget")
+@click.option("--out", type=_path, required=True, help="run folder; the model is in OUT/policy")
+@click.option("--quiet", is_flag=True, help="no progress line a batch")
+@setting_options({"sft": PRESETS["sft"]})
+def sft(builtin: bool, steps: float | None, out: Path, quiet: bool, **flags: Any) -> None:
+    """Fine-tune on the task's demonstrations: makes the start that the methods share."""
+    from bakeoff.settings import read_yaml
+
+    values: dict[str, Any] = {}
+    if builtin:
+        from bakeoff.models.builtin import RECIPE
+
+        values = read_yaml(RECIPE)
+    _train("sft", values | given(flags) | budget_settings(steps, None), out, quiet=quiet)
+
+
+@cli.command()
+@click.option("--out", type=_path, required=True, help="folder for the evaluations")
+@click.option("--config", "config_file", type=_path, help="YAML or a run's config.json; flags win")
+@click.option("--seeds", help="comma-separated; one set of draws each", default="0")
+@setting_options({})
+def evaluate(out: Path, config_file: Path | None, seeds: str, **flags: Any) -> None:
+    """Evaluate a model: sampled and greedy accuracy, pass@k, maj@k, format rate."""
+    from benchmarks.start import evaluate_model
+
+    from bakeoff.settings import read_settings
+
+    values = read_settings(config_file) if config_file else {}
+    values.pop("method", None)
+    try:
+        listed = [int(text) for text in seeds.split(",")]
+    except ValueError:
+        raise ConfigError(f"--seeds must be whole numbers and commas, got {seeds!r}") from None
+    evaluate_model(values | given(flags), seeds=listed, out=out)
+
+
+@cli.command()
+@click.argument("study", type=_path)
+def report(study: Path) -> None:
+    """Write the report of a study again, from its records alone."""
+    from reports.write import write_report
+
+    click.echo(write_report(study))
+
+
+@cli.command()
+@click.argument("suite", required=False, type=_path)
+@click.option("--methods", help="comma-separated; default: those of the suite")
+@click.option("--json", "json_file", type=_path, help="write the result to a file too")
+@setting_options(PRESETS)
+def doctor(suite: Path | None, methods: str | None, json_file: Path | None, **flags: Any) -> None:
+    """Run the conformance gate: would a comparison with these settings mean anything?"""
+    from benchmarks.gate import run_gate
+
+    chosen = tuple(methods.split(",")) if methods else None
+    if not run_gate(suite, overrides=given(flags), methods=chosen, json_file=json_file):
+        raise SystemExit(1)
+
+
+def command_line() -> str:
+    """The command as it was typed, for the records."""
+    return " ".join(["bakeoff", *sys.argv[1:]])
+
+
+def main() -> None:
+    """Entry point: errors a user can act on are one line, and exit code 2."""
+    try:
+        cli(standalone_mode=False)
+    except click.exceptions.Abort:
+        raise SystemExit(130) from None
+    except click.ClickException as error:
+        error.show()
+        raise SystemExit(2) from None
+    except ConfigError as error:
+        click.echo(f"bakeoff: {error}", err=True)
+        raise SystemExit(2) from None
+    except BakeoffError as error:
+        click.echo(f"bakeoff: {error}", err=True)
+        raise SystemExit(1) from None
+    except KeyboardInterrupt:
+        raise SystemExit(130) from None
+
+
+def _train(method: str, values: dict[str, Any], out: Path, *, quiet: bool) -> None:
+    from bakeoff.cell import run_cell
+    from bakeoff.records import RunDirectory
+    from bakeoff.settings import cell_config, method_config
+    from benchmarks.methods import build_method, method_defaults
+
+    defaults = method_defaults(method)
+    config = cell_config(method, defaults, values)
+    algorithm = build_method(method_config(config, defaults))
+    run_cell(config, algorithm, RunDirectory(out), echo=None if quiet else click.echo)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,329 @@
+"""The training engine of one process and one device."""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Callable
+from contextlib import AbstractContextManager
+from dataclasses import replace
+from pathlib import Path
+
+import torch
+from torch import Tensor, nn
+from transformers import get_constant_schedule_with_warmup, get_linear_schedule_with_warmup
+
+from bakeoff import checkpoint
+from bakeoff.batch import (
+    Credit,
+    Outputs,
+    TokenBatch,
+    micro_batches,
+    narrow,
+    present,
+    take,
+    to_device,
+    trim,
+)
+from bakeoff.config import OptimizerConfig, TrainingConfig
+from bakeoff.engine.statistics import UpdateStatistics
+from bakeoff.errors import CanaryError
+from bakeoff.interfaces import CriticPlan, Plan, Sampler, TokenLossFunction, UpdateResult
+from bakeoff.logprobs import response_hidden, response_logprobs
+from bakeoff.models.critic import Critic, ValueHead, hidden_size
+from bakeoff.models.loading import Policy
+from bakeoff.records import read_json, write_json
+
+
+class LocalEngine:
+    """Policy, critic and frozen copies in this process, trained with AdamW."""
+
+    def __init__(
+        self,
+        policy: Policy,
+        plan: Plan,
+        *,
+        optimizer: OptimizerConfig,
+        training: TrainingConfig,
+        temperature: float,
+        autocast_dtype: torch.dtype | None,
+        init_seed: int,
+    ) -> None:
+        self._policy = policy
+        self._plan = plan
+        self._optimizer_config = optimizer
+        self._training = training
+        self._temperature = temperature
+        self._autocast_dtype = autocast_dtype
+        self._device = policy.model.device
+        self._version = 0
+        self.model = policy.model
+        self._critic, self._shared_head = self._build_critic(plan.critic, init_seed)
+        needs_start = training.measure_kl and plan.reference_refresh_every is not None
+        self._reference = self._frozen_copy() if plan.reference or training.measure_kl else None
+        # Until it is refreshed, the reference is the start: one copy serves as both.
+        self._start = self._frozen_copy() if needs_start else self._reference
+        policy_parameters = list(self.model.parameters())
+        if self._shared_head is not None:
+            policy_parameters += list(self._shared_head.parameters())
+        self._optimizer = self._adamw(policy_parameters, optimizer.learning_rate)
+        self._schedule = self._schedule_of(self._optimizer)
+        self._critic_optimizer: torch.optim.AdamW | None = None
+        if self._critic is not None:
+            self._critic_optimizer = self._adamw(
+                list(self._critic.parameters()),
+                optimizer.critic_learning_rate or optimizer.learning_rate,
+            )
+
+    @property
+    def version(self) -> int:
+        """Optimizer steps the policy has taken."""
+        return self._version
+
+    def annotate(self, batch: TokenBatch) -> TokenBatch:
+        if self._plan.needs_old_logprobs:
+            old = self._by_rows(batch, lambda part: self._logprobs(self.model, part)[0])
+            batch = replace(batch, old_logprobs=old)
+        if self._plan.reference:
+            reference = present(self._reference, "reference")
+            ref = self._by_rows(batch, lambda part: self._logprobs(reference, part)[0])
+            batch = replace(batch, ref_logprobs=ref)
+        if self._plan.critic is not None:
+            batch = replace(batch, old_values=self._by_rows(batch, self._values))
+        return batch
+
+    def measure(self, batch: TokenBatch) -> TokenBatch:
+        if self._start is None:
+            return batch
+        if batch.ref_logprobs is not None and self._start is self._reference:
+            return replace(batch, start_logprobs=batch.ref_logprobs)
+        start = self._start
+        start_logprobs = self._by_rows(batch, lambda part: self._logprobs(start, part)[0])
+        return replace(batch, start_logprobs=start_logprobs)
+
+    def policy_logprobs(self, batch: TokenBatch) -> Tensor:
+        return self._by_rows(batch, lambda part: self._logprobs(self.model, part)[0])
+
+    def update(
+        self,
+        batch: TokenBatch,
+        credit: Credit,
+        weights: Tensor,
+        token_losses: TokenLossFunction,
+        *,
+        critic_only: bool = False,
+    ) -> UpdateResult:
+        rows = weights.any(dim=1).nonzero().squeeze(1)
+        statistics = UpdateStatistics(kept_rollouts=len(rows))
+        if len(rows) == 0:
+            # Nothing to learn from: Adam's momentum alone must not move the policy.
+            self._count_step(critic_only)
+            return statistics.result()
+        self._optimizer.zero_grad(set_to_none=True)
+        if self._critic_optimizer is not None:
+            self._critic_optimizer.zero_grad(set_to_none=True)
+        for cut in micro_batches(batch, max_tokens=self._training.micro_batch_tokens, rows=rows):
+            part = to_device(trim(take(batch, cut)), self._device)
+            part_credit = narrow(take(credit, cut), part)
+            part_weights = weights[cut, : part.response_mask.shape[1]].to(self._device)
+            self._accumulate(part, part_credit, part_weights, token_losses, critic_only, statistics)
+        self._step(critic_only, statistics)
+        self._count_step(critic_only)
+        return statistics.result()
+
+    def refresh_reference(self) -> None:
+        reference = present(self._reference, "reference")
+        with torch.no_grad():
+            for frozen, live in zip(reference.parameters(), self.model.parameters(), strict=True):
+                frozen.copy_(live)
+
+    def publish_policy(self, sampler: Sampler) -> None:
+        sampler.publish(self.model, version=self._version)
+
+    def save(self, directory: Path) -> None:
+        for name, module in self._modules().items():
+            checkpoint.save_module(directory / f"{name}.safetensors", module)
+        for name, optimizer in self._optimizers().items():
+            checkpoint.save_optimizer(directory / name, optimizer)
+        write_json(
+            directory / "engine.json",
+            {"version": self._version, "schedule_step": self._schedule.last_epoch},
+        )
+
+    def load(self, directory: Path) -> None:
+        for name, module in self._modules().items():
+            checkpoint.load_module(directory / f"{name}.safetensors", module)
+        state = read_json(directory / "engine.json")
+        self._version = state["version"]
+        for _ in range(state["schedule_step"]):
+            self._schedule.step()
+        # After the schedule: it writes learning rates, and the stored ones are the truth.
+        for name, optimizer in self._optimizers().items():
+            checkpoint.load_optimizer(directory / name, optimizer)
+
+    def save_policy(self, directory: Path) -> None:
+        self.model.save_pretrained(directory)
+        self._policy.tokenizer.save_pretrained(directory)
+
+    def _accumulate(
+        self,
+        batch: TokenBatch,
+        credit: Credit,
+        weights: Tensor,
+        token_losses: TokenLossFunction,
+        critic_only: bool,
+        statistics: UpdateStatistics,
+    ) -> None:
+        """Adds one micro-batch to the gradients."""
+        with torch.set_grad_enabled(not critic_only), self._autocast():
+            hidden = response_hidden(self.model, batch)
+        with torch.set_grad_enabled(not critic_only):
+            logprobs, entropy = response_logprobs(
+                self.model, batch, hidden, temperature=self._temperature
+            )
+        values = None
+        if self._critic is not None:
+            with self._autocast():
+                values = self._critic(batch)
+        elif self._shared_head is not None:
+            values = self._shared_head(hidden)
+        if batch.old_logprobs is None:
+            # One update per rollout batch: pi_old is pi_theta, and its forward pass is this one.
+            batch = replace(batch, old_logprobs=logprobs.detach())
+        losses = token_losses(batch, credit, Outputs(logprobs=logprobs, values=values))
+        policy_loss = (losses.policy * weights).sum()
+        critic_loss = None if losses.critic is None else (losses.critic * weights).sum()
+        scalar = torch.zeros((), device=self._device)
+        if not critic_only:
+            scalar = scalar + policy_loss
+        if critic_loss is not None:
+            shared = self._plan.critic is not None and self._plan.critic.shared_trunk
+            scale = present(self._plan.critic, "critic").loss_coefficient if shared else 1.0
+            scalar = scalar + scale * critic_loss
+        if not torch.isfinite(scalar):
+            raise CanaryError(
+                f"the loss is {scalar.item()} at optimizer step {self._version}; lower the "
+                "learning rate, or look for a reward that is not finite"
+            )
+        if scalar.requires_grad:
+            scalar.backward()  # type: ignore[no-untyped-call]
+        statistics.add(
+            batch,
+            losses,
+            logprobs=logprobs,
+            entropy=entropy,
+            weights=weights,
+            policy_loss=policy_loss.detach(),
+            critic_loss=None if critic_loss is None else critic_loss.detach(),
+        )
+
+    def _step(self, critic_only: bool, statistics: UpdateStatistics) -> None:
+        limit = self._optimizer_config.max_grad_norm
+        policy_parameters = [p for group in self._optimizer.param_groups for p in group["params"]]
+        if not critic_only or self._shared_head is not None:
+            statistics.grad_norm = nn.utils.clip_grad_norm_(policy_parameters, limit).item()
+            self._require_finite(statistics.grad_norm)
+            self._optimizer.step()
+            self._schedule.step()
+        if self._critic is not None and self._critic_optimizer is not None:
+            norm = nn.utils.clip_grad_norm_(self._critic.parameters(), limit).item()
+            self._require_finite(norm)
+            statistics.critic_grad_norm = norm
+            self._critic_optimizer.step()
+
+    def _count_step(self, critic_only: bool) -> None:
+        if not critic_only:
+            self._version += 1
+
+    def _require_finite(self, norm: float) -> None:
+        if not norm < float("inf"):
+            raise CanaryError(
+                f"the gradient norm is {norm} at optimizer step {self._version}; lower the "
+                "learning rate"
+            )
+
+    @torch.no_grad()
+    def _by_rows(self, batch: TokenBatch, function: Callable[[TokenBatch], Tensor]) -> Tensor:
+        """[N, T, ...] of a per-row function, in micro-batches, on the CPU."""
+        result: Tensor | None = None
+        rows = torch.arange(len(batch.groups))
+        for cut in micro_batches(batch, max_tokens=self._training.micro_batch_tokens, rows=rows):
+            part = function(to_device(trim(take(batch, cut)), self._device)).cpu()
+            if result is None:
+                result = torch.zeros(*batch.response_mask.shape, *part.shape[2:])
+            result[cut, : part.shape[1]] = part
+        return present(result, "rows")
+
+    def _logprobs(self, model: nn.Module, batch: TokenBatch) -> tuple[Tensor, Tensor]:
+        with self._autocast():
+            hidden = response_hidden(model, batch)
+        return response_logprobs(model, batch, hidden, temperature=self._temperature)
+
+    def _values(self, batch: TokenBatch) -> Tensor:
+        with self._autocast():
+            if self._critic is not None:
+                values: Tensor = self._critic(batch)
+            else:
+                values = present(self._shared_head, "value head")(
+                    response_hidden(self.model, batch)
+                )
+        return values * batch.response_mask
+
+    def _build_critic(
+        self, plan: CriticPlan | None, seed: int
+    ) -> tuple[Critic | None, ValueHead | None]:
+        """A separate critic, or a head on the policy's trunk, or neither."""
+        if plan is None:
+            return None, None
+        if plan.shared_trunk:
+            head = ValueHead(hidden_size(self.model), plan.head_init, seed=seed)
+            return None, head.to(self._device)
+        return Critic(self.model, plan.head_init, seed=seed).to(self._device), None
+
+    def _frozen_copy(self) -> nn.Module:
+        frozen: nn.Module = copy.deepcopy(self.model).requires_grad_(False)
+        return frozen.eval()
+
+    def _adamw(self, parameters: list[nn.Parameter], learning_rate: float) -> torch.optim.AdamW:
+        config = self._optimizer_config
+        return torch.optim.AdamW(
+            parameters,
+            lr=learning_rate,
+            betas=(config.adam_beta1, config.adam_beta2),
+            eps=config.adam_epsilon,
+            weight_decay=config.weight_decay,
+            fused=True,
+        )
+
+    def _schedule_of(self, optimizer: torch.optim.AdamW) -> torch.optim.lr_scheduler.LambdaLR:
+        config = self._optimizer_config
+        schedule: torch.optim.lr_scheduler.LambdaLR
+        if config.learning_rate_decay_steps is None:
+            schedule = get_constant_schedule_with_warmup(
+                optimizer, config.learning_rate_warmup_steps
+            )
+        else:
+            schedule = get_linear_schedule_with_warmup(
+                optimizer, config.learning_rate_warmup_steps, config.learning_rate_decay_steps
+            )
+        return schedule
+
+    def _autocast(self) -> AbstractContextManager[object]:
+        return torch.autocast(
+            self._device.type, self._autocast_dtype, enabled=self._autocast_dtype is not None
+        )
+
+    def _modules(self) -> dict[str, nn.Module]:
+        modules = {
+            "policy": self.model,
+            "critic": self._critic,
+            "value_head": self._shared_head,
+            "reference": self._reference,
+            "start": None if self._start is self._reference else self._start,
+        }
+        return {name: module for name, module in modules.items() if module is not None}
+
+    def _optimizers(self) -> dict[str, torch.optim.Optimizer]:
+        optimizers: dict[str, torch.optim.Optimizer] = {"policy_optimizer": self._optimizer}
+        if self._critic_optimizer is not None:
+            optimizers["critic_optimizer"] = self._critic_optimizer
+        return optimizers

@@ -1,0 +1,62 @@
+"""What a cell is: whether its settings fit its method, and the record that names it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import fields, is_dataclass
+from enum import Enum
+from typing import Any
+
+from bakeoff import provenance, records
+from bakeoff.config import BudgetAxis, CellConfig
+from bakeoff.errors import ConfigError
+from bakeoff.interfaces import Algorithm, Source
+
+
+def check_compatible(config: CellConfig, algorithm: Algorithm) -> None:
+    """Refuses settings that would make the method mean something else.
+
+    Raises:
+        ConfigError: truncated sampling for a method with ratios, greedy training, or a budget of
+            sampled tokens for a method that samples none.
+    """
+    plan = algorithm.plan
+    if plan.uses_ratios and config.sampling.truncates:
+        raise ConfigError(
+            f"top_p {config.sampling.top_p:g} and top_k {config.sampling.top_k} cut the "
+            f"distribution that {config.method}'s ratios are about; set top_p 1 and top_k 0"
+        )
+    if plan.source is Source.DEMONSTRATIONS:
+        if config.budget.budget_axis is BudgetAxis.SAMPLED_TOKENS:
+            raise ConfigError(
+                f"{config.method} samples no tokens, so that budget would never end; give --steps"
+            )
+    elif config.sampling.temperature == 0:
+        raise ConfigError("temperature 0 draws one response only; train at a temperature above 0")
+
+
+def plain(value: Any) -> Any:
+    """A config as JSON values."""
+    if is_dataclass(value) and not isinstance(value, type):
+        return {f.name: plain(getattr(value, f.name)) for f in fields(value)}
+    if isinstance(value, Enum):
+        return value.value
+    if isinstance(value, Mapping):
+        return {str(key): plain(item) for key, item in value.items()}
+    return value
+
+
+def config_record(config: CellConfig, algorithm: Algorithm) -> dict[str, Any]:
+    """config.json: the settings, their hash, and what they mean."""
+    settings: dict[str, Any] = plain(config)
+    plan = algorithm.plan
+    return settings | {
+        "schema": records.SCHEMA,
+        "hash": records.config_hash(settings),
+        "conventions": dict(algorithm.conventions),
+        "source": plan.source.value,
+        "updates_per_batch": plan.epochs * plan.minibatches,
+        "versions": provenance.versions(),
+        "git_revision": provenance.git_revision(),
+        "machine": provenance.machine(),
+    }

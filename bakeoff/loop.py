@@ -1,0 +1,118 @@
+"""The training loop that every method runs in; it knows none of them."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+
+import torch
+
+from bakeoff.aggregation import loss_weights
+from bakeoff.batch import Credit, TokenBatch, collate, take
+from bakeoff.canaries import Canaries
+from bakeoff.config import BudgetAxis, CellConfig
+from bakeoff.interfaces import Algorithm, Engine, RolloutSource, Sampler, UpdateResult
+from bakeoff.ledger import Ledger
+from bakeoff.metrics import Metrics, batch_metrics
+from bakeoff.models.flops import FlopsModel
+from bakeoff.seeds import Seeds, generator
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Trainer:
+    """What one cell trains with."""
+
+    config: CellConfig
+    algorithm: Algorithm
+    source: RolloutSource
+    sampler: Sampler
+    engine: Engine
+    ledger: Ledger
+    flops: FlopsModel
+    canaries: Canaries
+    seeds: Seeds
+    pad_token_id: int
+
+    def train(self, *, done: int) -> Iterator[tuple[int, Metrics]]:
+        """Trains until the budget is spent; yields the batches done so far and their metrics.
+
+        Args:
+            done: batches an earlier process has finished.
+        """
+        plan = self.algorithm.plan
+        while self.progress(done) < 1:
+            metrics = self._batch(done)
+            done += 1
+            if plan.reference_refresh_every and done % plan.reference_refresh_every == 0:
+                self.engine.refresh_reference()
+            self.engine.publish_policy(self.sampler)
+            yield done, metrics
+
+    def progress(self, done: int) -> float:
+        """The share of the run that is over; at 1 or more it ends.
+
+        A pool is paid for before training, so a budget of tokens does not end the training on it.
+        """
+        batches = self.source.batches
+        spent = self.ledger.share(self.config.budget)
+        if batches is None:
+            return spent
+        if self.config.budget.budget_axis is BudgetAxis.SAMPLED_TOKENS:
+            return done / batches
+        return max(done / batches, spent)
+
+    def _batch(self, index: int) -> Metrics:
+        plan, ledger = self.algorithm.plan, self.ledger
+        rollouts = self.source.draw(index)
+        scored = [rollout for rollout in rollouts if rollout.reward.outcome is not None]
+        self.canaries.check_rewards(scored, ledger)
+        batch = collate(scored, pad_token_id=self.pad_token_id)
+        with ledger.phase("annotate"):
+            batch = self.engine.annotate(batch)
+        with ledger.phase("measure"):
+            batch = self.engine.measure(batch)
+        critic_only = plan.critic is not None and index < plan.critic.warmup_batches
+        with ledger.phase("update"):
+            credit = self._credit(batch)
+            updates = [
+                self._update(part, part_credit, critic_only=critic_only)
+                for part, part_credit in self._passes(batch, credit, index)
+            ]
+        ledger.optimizer_steps += len(updates)
+        ledger.trained_tokens += sum(update.trained_tokens for update in updates)
+        ledger.flops += self.flops.training(plan, batch, updates, critic_only=critic_only)
+        metrics = batch_metrics(plan, rollouts, batch, credit, updates)
+        self.canaries.check_metrics(metrics)
+        return metrics
+
+    def _credit(self, batch: TokenBatch) -> Credit:
+        credit = self.algorithm.assign_credit(batch)
+        if not self.config.training.mask_truncated:
+            return credit
+        return replace(credit, keep=credit.keep & ~batch.truncated)
+
+    def _passes(
+        self, batch: TokenBatch, credit: Credit, index: int
+    ) -> Iterator[tuple[TokenBatch, Credit]]:
+        """The rows of each optimizer step: epochs x minibatches, freshly shuffled each epoch."""
+        plan = self.algorithm.plan
+        for epoch in range(plan.epochs):
+            if plan.minibatches == 1:
+                yield batch, credit
+                continue
+            order = generator(self.seeds.data, "minibatches", index, epoch).permutation(
+                len(batch.groups)
+            )
+            for rows in torch.from_numpy(order).chunk(plan.minibatches):
+                yield take(batch, rows), take(credit, rows)
+
+    def _update(self, batch: TokenBatch, credit: Credit, *, critic_only: bool) -> UpdateResult:
+        weights = loss_weights(
+            batch.response_mask,
+            credit.keep,
+            self.config.training.aggregation,
+            max_response_tokens=self.config.sampling.max_response_tokens,
+        )
+        return self.engine.update(
+            batch, credit, weights, self.algorithm.token_losses, critic_only=critic_only
+        )

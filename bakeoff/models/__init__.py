@@ -1,0 +1,1 @@
+"""Policies, critics and the built-in model."""

@@ -1,0 +1,1 @@
+"""Verifiers of answers and the reward functions that are built on them."""

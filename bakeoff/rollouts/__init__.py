@@ -1,0 +1,1 @@
+"""Samplers and the sources of rollouts."""

@@ -1,0 +1,85 @@
+"""What a run takes place in: everything that does not depend on the method."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+
+from bakeoff.config import CellConfig, ModelConfig, SeedConfig
+from bakeoff.errors import ConfigError
+from bakeoff.evaluate import Evaluator
+from bakeoff.interfaces import Task, Verifier
+from bakeoff.models.loading import Policy, load_policy
+from bakeoff.models.prompts import PromptFormat
+from bakeoff.rollouts.sampler import TransformersSampler
+from bakeoff.seeds import Seeds
+from bakeoff.tasks.registry import load_task
+from bakeoff.types import Prompt, Split
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class World:
+    """What does not depend on the method: model, task, verifier, prompts and sampler."""
+
+    config: CellConfig
+    policy: Policy
+    task: Task
+    verifier: Verifier
+    prompts: PromptFormat
+    sampler: TransformersSampler
+    seeds: Seeds
+
+    def training_prompts(self) -> list[Prompt]:
+        """Prompts of the training split; ConfigError when it is empty."""
+        problems = self.task.problems(Split.TRAIN, count=self.config.task.train_problems)
+        if not problems:
+            raise ConfigError(f"task {self.task.name!r} has no training problems")
+        return [self.prompts.render(problem) for problem in problems]
+
+    def evaluator(self, split: Split, *, problems: int) -> Evaluator | None:
+        """An evaluator of the first problems of a split; None when the split is empty."""
+        found = self.task.problems(split, count=problems) if problems else []
+        if not found:
+            return None
+        return Evaluator(
+            prompts=[self.prompts.render(problem) for problem in found],
+            split=split,
+            sampler=self.sampler,
+            verifier=self.verifier,
+            sampling=self.config.sampling,
+            seed=self.seeds.sampling,
+        )
+
+
+def build_world(config: CellConfig) -> World:
+    """Loads model and task; nothing is written.
+
+    Raises:
+        ConfigError: model, tokenizer, task or data cannot be used.
+    """
+    torch.set_num_threads(config.model.threads)
+    seeds = resolve_seeds(config.seeds)
+    task = load_task(config.task)
+    policy = load_policy(config.model, init_seed=seeds.initialisation)
+    return World(
+        config=config,
+        policy=policy,
+        task=task,
+        verifier=task.verifier(),
+        prompts=PromptFormat(policy.tokenizer, instruction=task.instruction, config=config.model),
+        sampler=TransformersSampler(policy, autocast_dtype=autocast_dtype(config.model)),
+        seeds=seeds,
+    )
+
+
+def resolve_seeds(config: SeedConfig) -> Seeds:
+    """The three streams' seeds; each is the cell's unless it is set."""
+    own = (config.data_seed, config.sampling_seed, config.init_seed)
+    data, sampling, initialisation = (config.seed if s is None else s for s in own)
+    return Seeds(data=data, sampling=sampling, initialisation=initialisation)
+
+
+def autocast_dtype(config: ModelConfig) -> torch.dtype | None:
+    """The type of forward and backward passes; None is the float32 of the weights."""
+    return torch.bfloat16 if config.compute_dtype == "bfloat16" else None
