@@ -55,9 +55,10 @@ def compare(
     SUITE is a YAML file; without one, the built-in task and model. Running it again continues it.
     """
     from benchmarks.compare import CompareOptions, run_comparison
+    from reports.write import write_report
 
     overrides = given(flags) | budget_settings(steps, budget_tokens)
-    run_comparison(
+    folder = run_comparison(
         suite,
         overrides=overrides,
         options=CompareOptions(
@@ -71,7 +72,9 @@ def compare(
             tracking_uri=tracking_uri,
             command=command_line(),
         ),
+        write_report=write_report,
     )
+    _show(folder)
 
 
 @cli.command()
@@ -127,12 +130,10 @@ def sft(builtin: bool, steps: float | None, out: Path, quiet: bool, **flags: Any
 @setting_options({})
 def evaluate(out: Path, config_file: Path | None, seeds: str, **flags: Any) -> None:
     """Evaluate a model: sampled and greedy accuracy, pass@k, maj@k, format rate."""
+    from bakeoff.settings import shared_settings
     from benchmarks.start import evaluate_model
 
-    from bakeoff.settings import read_settings
-
-    values = read_settings(config_file) if config_file else {}
-    values.pop("method", None)
+    values = shared_settings(config_file) if config_file else {}
     try:
         listed = [int(text) for text in seeds.split(",")]
     except ValueError:
@@ -152,14 +153,35 @@ def report(study: Path) -> None:
 @cli.command()
 @click.argument("suite", required=False, type=_path)
 @click.option("--methods", help="comma-separated; default: those of the suite")
+@click.option(
+    "--config",
+    "config_files",
+    type=_path,
+    multiple=True,
+    help="check these runs (YAML or config.json) instead of a suite",
+)
 @click.option("--json", "json_file", type=_path, help="write the result to a file too")
 @setting_options(PRESETS)
-def doctor(suite: Path | None, methods: str | None, json_file: Path | None, **flags: Any) -> None:
-    """Run the conformance gate: would a comparison with these settings mean anything?"""
-    from benchmarks.gate import run_gate
+def doctor(
+    suite: Path | None,
+    methods: str | None,
+    config_files: tuple[Path, ...],
+    json_file: Path | None,
+    **flags: Any,
+) -> None:
+    """Run the conformance gate: would a comparison with these settings mean anything?
 
-    chosen = tuple(methods.split(",")) if methods else None
-    if not run_gate(suite, overrides=given(flags), methods=chosen, json_file=json_file):
+    SUITE is a YAML file; without one, the built-in comparison is checked.
+    """
+    from benchmarks.gate import arms_of_files, arms_of_suite, run_gate
+
+    overrides = given(flags)
+    if config_files:
+        arms = arms_of_files(config_files, overrides)
+    else:
+        chosen = tuple(methods.split(",")) if methods else None
+        arms = arms_of_suite(suite, overrides, methods=chosen)
+    if not run_gate(arms, json_file=json_file):
         raise SystemExit(1)
 
 
@@ -185,6 +207,41 @@ def main() -> None:
         raise SystemExit(1) from None
     except KeyboardInterrupt:
         raise SystemExit(130) from None
+
+
+def _show(study: Path) -> None:
+    """Prints a study's result and where its report lies."""
+    from rich.console import Console
+    from rich.table import Table
+
+    from bakeoff.records import read_json
+
+    summary = read_json(study / "report" / "summary.json")
+    names = ("pass@1", "greedy", "maj@16", "pass@16", "ood_pass@1")
+    budget = summary["budget"]
+    table = Table(title=f"{summary['study']}: {budget['value']:,.0f} {budget['axis']} a cell")
+    for heading in ("", *names, "sampled tokens", "seconds"):
+        table.add_column(heading, justify="left" if not heading else "right")
+    rows = {"start": summary["start"], **summary["methods"]}
+    for name, result in rows.items():
+        ledger = result.get("ledger", {})
+        table.add_row(
+            f"{name} (n={result['n_seeds']})" if "n_seeds" in result else name,
+            *(_interval(result["metrics"].get(metric)) for metric in names),
+            f"{ledger['sampled_tokens']:,.0f}" if ledger else "",
+            f"{ledger['device_seconds']:,.0f}" if ledger else "",
+        )
+    console = Console()
+    console.print(table)
+    if not summary["gate"]["passed"]:
+        console.print("[bold red]NOT COMPARABLE:[/] " + "; ".join(summary["gate"]["failed"]))
+    console.print(f"report: {study / 'report' / 'report.html'}", soft_wrap=True)
+
+
+def _interval(value: dict[str, float] | None) -> str:
+    if value is None or value["mean"] is None:
+        return ""
+    return f"{value['mean']:.1%} [{value['low']:.1%}, {value['high']:.1%}]"
 
 
 def _train(method: str, values: dict[str, Any], out: Path, *, quiet: bool) -> None:

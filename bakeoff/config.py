@@ -5,7 +5,7 @@ Standard library only, so that `--help` is quick.
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields, is_dataclass
 from enum import Enum
 from typing import Annotated, Any, Literal
 
@@ -203,6 +203,17 @@ SECTIONS: Mapping[str, type] = {
     "evaluation": EvaluationConfig,
     "seeds": SeedConfig,
 }
+
+
+def as_record(value: Any) -> Any:
+    """A config as JSON values."""
+    if is_dataclass(value) and not isinstance(value, type):
+        return {f.name: as_record(getattr(value, f.name)) for f in fields(value)}
+    if isinstance(value, Enum):
+        return value.value
+    if isinstance(value, Mapping):
+        return {str(key): as_record(item) for key, item in value.items()}
+    return value
 
 
 def _at_least(name: str, value: int | None, least: int) -> None:

@@ -2,13 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import fields, is_dataclass
-from enum import Enum
 from typing import Any
 
 from bakeoff import provenance, records
-from bakeoff.config import BudgetAxis, CellConfig
+from bakeoff.config import BudgetAxis, CellConfig, as_record
 from bakeoff.errors import ConfigError
 from bakeoff.interfaces import Algorithm, Source
 
@@ -35,20 +32,9 @@ def check_compatible(config: CellConfig, algorithm: Algorithm) -> None:
         raise ConfigError("temperature 0 draws one response only; train at a temperature above 0")
 
 
-def plain(value: Any) -> Any:
-    """A config as JSON values."""
-    if is_dataclass(value) and not isinstance(value, type):
-        return {f.name: plain(getattr(value, f.name)) for f in fields(value)}
-    if isinstance(value, Enum):
-        return value.value
-    if isinstance(value, Mapping):
-        return {str(key): plain(item) for key, item in value.items()}
-    return value
-
-
 def config_record(config: CellConfig, algorithm: Algorithm) -> dict[str, Any]:
     """config.json: the settings, their hash, and what they mean."""
-    settings: dict[str, Any] = plain(config)
+    settings: dict[str, Any] = as_record(config)
     plan = algorithm.plan
     return settings | {
         "schema": records.SCHEMA,

@@ -191,6 +191,10 @@ class Task(Protocol):
         """Endless worked solutions of training problems; ConfigError when the task has none."""
         ...
 
+    def gold_response(self, problem: Problem) -> str:
+        """A response in the asked format that states the problem's answer and nothing else."""
+        ...
+
     def verifier(self) -> Verifier: ...
 
 

@@ -42,6 +42,12 @@ def read_settings(path: Path) -> dict[str, Any]:
     return flat(values) | {"method": values["method"]}
 
 
+def shared_settings(path: Path) -> dict[str, Any]:
+    """The instrument's settings from such a file; those of its method are left out."""
+    names = {name for section in section_names().values() for name in section}
+    return {name: value for name, value in read_settings(path).items() if name in names}
+
+
 def cell_config(
     method: str, method_defaults: object, values: Mapping[str, Any], *, where: str = "settings"
 ) -> CellConfig:

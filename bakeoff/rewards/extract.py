@@ -43,7 +43,7 @@ _OPEN_BOX = re.compile(r"^\$*\\f?boxed\s*\{?\s*")  # without its end, or it woul
 _HASHES = re.compile(r"####[ \t]*([^\n]{1,100})")
 _PHRASE = re.compile(
     r"(?:\banswer(?:[^.\n]{0,60}?\s(?:is|are)\b|\s*[:=：])|答案(?:是|为|[:：]))"
-    r"[\s:：*]{0,10}(?P<rest>[^\n]{1,200})",
+    r"[\s:：*]{0,10}(?=(?P<rest>[^\n]{1,200}))",
     re.IGNORECASE,
 )
 _AMOUNT = r"(?:\d{1,3}(?:,\d{3})+|\d+)(?:\.\d+)?|\.\d+"

@@ -1,5 +1,6 @@
 """One killable process that runs math-verify, with a wall-clock limit per answer."""
 
+import contextlib
 import json
 import os
 import selectors
@@ -120,10 +121,8 @@ def _kill(process: subprocess.Popen[bytes], owner: int) -> None:
         return  # a fork of the owner; the process is not its to end
     if process.poll() is None:
         # Its whole session, whatever it may have started.
-        try:
+        with contextlib.suppress(ProcessLookupError):
             os.killpg(process.pid, signal.SIGKILL)
-        except ProcessLookupError:
-            pass
         process.wait()
     for pipe in (process.stdin, process.stdout):
         if pipe is not None:

@@ -28,6 +28,9 @@ class ArithmeticTask:
     def demonstrations(self, *, seed: int) -> Iterator[tuple[Problem, str]]:
         return arithmetic.demonstrations(self.problems(Split.TRAIN), seed=seed)
 
+    def gold_response(self, problem: Problem) -> str:
+        return f"#{problem.answer}"
+
     def verifier(self) -> Verifier:
         return ArithmeticVerifier()
 

@@ -1,0 +1,49 @@
+import numpy as np
+import pytest
+
+from reports.comparison import compare
+from reports.load import load_study
+from reports.verdict import duration, gate_line, sentences, size
+
+
+def said(path):
+    study = load_study(path)
+    return sentences(study, compare(study, rng=np.random.default_rng(0)))
+
+
+def test_three_sentences_say_who_leads_what_is_open_and_what_it_cost(make_study):
+    lead, unclear, cost = said(make_study(problems=100))
+    assert lead.startswith("At an equal budget of 200k sampled tokens, GRPO leads every other")
+    assert "at the start" in lead
+    assert "PPO against Online RFT" in unclear
+    assert "7.0 min of device time (RFT) to 15.0 min (PPO)" in cost
+    assert "at most 640 MB" in cost
+    assert "the 12 finished cells took 2.0 h in all" in cost
+
+
+def test_a_small_lead_is_not_called_a_lead(make_study):
+    lead, unclear, _ = said(make_study(methods=("ppo", "online_rft"), problems=16))
+    assert "its lead over no other method is established" in lead
+    assert unclear == "1 of 1 pair is inconclusive: PPO against Online RFT."
+
+
+def test_one_seed_is_owned_up_to(make_study):
+    _, unclear, _ = said(make_study(methods=("ppo", "grpo"), seeds=(0,)))
+    assert "with one seed (PPO and GRPO) intervals come from problems alone" in unclear
+
+
+def test_nobody_leads_where_the_gate_failed(make_study):
+    path = make_study(gate={"passed": False, "failed": [{"check": "mask", "reason": "leaks"}]})
+    assert gate_line(load_study(path)) == "NOT COMPARABLE: mask: leaks"
+    lead, unclear, _ = said(path)
+    assert "does not rank it" in lead
+    assert "not findings about methods" in unclear
+
+
+@pytest.mark.parametrize(("seconds", "text"), [(4.2, "4.2 s"), (600, "10.0 min"), (9000, "2.5 h")])
+def test_durations_are_in_the_unit_people_say(seconds, text):
+    assert duration(seconds) == text
+
+
+def test_sizes_are_decimal():
+    assert size(640_000_000) == "640 MB"
