@@ -63,8 +63,12 @@ def read_json(path: Path) -> Row:
 
 
 def append_lines(path: Path, rows: Iterable[Mapping[str, Any]]) -> None:
-    """Appends one JSON line a row, in one write, flushed to the operating system."""
+    """Appends one JSON line a row, in one write, flushed to the operating system.
+
+    What a crash left of a last line is dropped first, or it would spoil the next row.
+    """
     text = "".join(json.dumps(row, ensure_ascii=False) + "\n" for row in rows)
+    _drop_cut_off_line(path)
     with path.open("a", encoding="utf-8") as file:
         file.write(text)
 
@@ -89,6 +93,17 @@ def keep_lines_through(path: Path, batch: int) -> None:
     temporary.write_text("", encoding="utf-8")
     append_lines(temporary, rows)
     os.replace(temporary, path)
+
+
+def _drop_cut_off_line(path: Path) -> None:
+    if not path.exists() or not path.stat().st_size:
+        return
+    with path.open("rb+") as file:
+        file.seek(-1, os.SEEK_END)
+        if file.read(1) == b"\n":
+            return
+        file.seek(0)
+        file.truncate(file.read().rfind(b"\n") + 1)
 
 
 class RunDirectory:

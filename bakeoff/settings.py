@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import difflib
 from collections.abc import Iterable, Mapping
-from dataclasses import asdict, fields
+from dataclasses import MISSING, asdict, fields
 from pathlib import Path
 from typing import Any, TypeVar, get_type_hints
 
@@ -27,6 +27,8 @@ def read_yaml(path: Path) -> dict[str, Any]:
         value = yaml.safe_load(path.read_text(encoding="utf-8"))
     except FileNotFoundError:
         raise ConfigError(f"{path} does not exist") from None
+    except OSError as error:
+        raise ConfigError(f"cannot read {path}: {error.strerror}") from None
     except (yaml.YAMLError, UnicodeDecodeError) as error:
         raise ConfigError(f"{path} is not YAML: {' '.join(str(error).split())}") from None
     if not isinstance(value, dict):
@@ -110,8 +112,17 @@ def validated(config: type[Config], values: Mapping[str, Any], *, where: str) ->
     Raises:
         ConfigError: names the key, the value and what was expected.
     """
+    # Defaults are checked too: a default of 100 and a stated 100.0 would hash differently.
+    defaults = {
+        f.name: f.default
+        for f in fields(config)  # type: ignore[arg-type]
+        if f.default is not MISSING
+    }
+    for name, value in values.items():
+        if isinstance(value, int | float | str) and str(value).lower().strip() == "nan":
+            raise ConfigError(f"{where}: {name} = {value!r}: not a number")
     try:
-        return pydantic.TypeAdapter(config).validate_python(dict(values))
+        return pydantic.TypeAdapter(config).validate_python(defaults | dict(values))
     except pydantic.ValidationError as error:
         first = error.errors()[0]
         key = ".".join(str(part) for part in first["loc"]) or config.__name__

@@ -45,7 +45,10 @@ class Mirror:
                     stdin=subprocess.DEVNULL,
                     stdout=log,
                     stderr=subprocess.STDOUT,
-                    env=os.environ | {"OMP_NUM_THREADS": "1"},
+                    # MLflow's own default is to knock for four minutes at a server that is gone.
+                    env={"MLFLOW_HTTP_REQUEST_MAX_RETRIES": "3"}
+                    | os.environ
+                    | {"OMP_NUM_THREADS": "1"},
                     start_new_session=True,
                 )
         return self
@@ -78,16 +81,21 @@ class _StudyRuns:
         self._state.setdefault("cells", {})
 
     def follow(self) -> None:
-        """Mirrors until the study is finished, then logs its report and ends the runs."""
-        while True:
+        """Mirrors until the study is finished, then logs its report and ends the runs.
+
+        It stops early when the process that started it has died: nobody else would end it.
+        """
+        parent = os.getppid()
+        while os.getppid() == parent:
             # Read before mirroring: what was written before the end is then mirrored too.
             record = read_json(self._study / "study.json")
             self._ensure_parent(record)
             for cell in record["cells"]:
                 self._mirror_cell(record, self._study / cell["directory"], cell)
-            write_json(self._state_file, self._state)
+                write_json(self._state_file, self._state)
             if record["state"] == "finished":
                 self._close(record)
+                write_json(self._state_file, self._state)
                 return
             time.sleep(POLL_SECONDS)
 
@@ -121,12 +129,16 @@ class _StudyRuns:
                     "study": record["study"],
                 },
             )
-            self._state["cells"][path.name] = {"run": run.info.run_id, "batch": 0, "ended": False}
+            self._state["cells"][path.name] = {"run": run.info.run_id, "batch": 0, "ended": ""}
             self._log_parameters(run.info.run_id, read_json(directory.config))
         state = self._state["cells"][path.name]
         self._log_metrics(state, directory)
-        if directory.state in ("finished", "failed") and not state["ended"]:
-            self._end_cell(state, directory)
+        now = directory.state
+        if now not in ("finished", "failed"):
+            state["ended"] = ""  # a failed cell that continues will end again
+        elif state["ended"] != now:
+            self._end_cell(state, directory, finished=now == "finished")
+            state["ended"] = now
 
     def _log_metrics(self, state: dict[str, Any], directory: RunDirectory) -> None:
         from mlflow.entities import Metric
@@ -144,7 +156,7 @@ class _StudyRuns:
             chunk = metrics[start : start + METRICS_PER_BATCH]
             self._client.log_batch(state["run"], metrics=chunk)
 
-    def _end_cell(self, state: dict[str, Any], directory: RunDirectory) -> None:
+    def _end_cell(self, state: dict[str, Any], directory: RunDirectory, *, finished: bool) -> None:
         for name, value in (
             _numbers(read_json(directory.ledger)) if directory.ledger.exists() else ()
         ):
@@ -152,20 +164,22 @@ class _StudyRuns:
         for file in (directory.config, directory.ledger):
             if file.exists():
                 self._client.log_artifact(state["run"], str(file))
-        finished = directory.state == "finished"
         self._client.set_terminated(state["run"], "FINISHED" if finished else "FAILED")
-        state["ended"] = finished  # a failed cell may continue
 
     def _close(self, record: Row) -> None:
         report = self._study / "report"
         if report.exists():
             self._client.log_artifacts(self._state["parent"], str(report), "report")
-            for method, result in read_json(report / "summary.json")["methods"].items():
-                for name, interval in result["metrics"].items():
-                    if interval["mean"] is not None:
-                        self._client.log_metric(
-                            self._state["parent"], metric_name(f"{method}/{name}"), interval["mean"]
-                        )
+            means = {
+                metric_name(f"{method}/{name}"): interval["mean"]
+                for method, result in read_json(report / "summary.json")["methods"].items()
+                for name, interval in result["metrics"].items()
+                if interval["mean"] is not None
+            }
+            if self._state.get("means") != means:  # MLflow keeps every value it is given
+                for name, mean in means.items():
+                    self._client.log_metric(self._state["parent"], name, mean)
+                self._state["means"] = means
         self._client.log_dict(self._state["parent"], record, "study.json")
         self._client.set_terminated(self._state["parent"], "FINISHED")
 

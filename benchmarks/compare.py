@@ -13,7 +13,7 @@ from rich.console import Console
 
 from bakeoff import provenance
 from bakeoff.config import as_record
-from bakeoff.errors import BakeoffError
+from bakeoff.errors import BakeoffError, ConfigError
 from bakeoff.records import SCHEMA, START, RunDirectory, read_json, write_json
 from bakeoff.settings import flat
 from bakeoff.tracking import Mirror
@@ -55,7 +55,7 @@ def run_comparison(
         write_report: makes the report of a study folder.
 
     Raises:
-        ConfigError: settings that cannot run; nothing is written.
+        ConfigError: settings that cannot run; no cell has been started.
         BakeoffError: the gate failed, or every cell did.
     """
     suite = _chosen(suite_file, options)
@@ -205,8 +205,9 @@ class _Comparison:
         )
 
     def _died(self, results: Sequence[JobResult], name: str) -> BakeoffError:
-        reason = next(result.reason for result in results if result.job.name == name)
-        return BakeoffError(f"{name}: {reason.removeprefix('bakeoff: ')}")
+        result = next(result for result in results if result.job.name == name)
+        kind = ConfigError if result.returncode == 2 else BakeoffError
+        return kind(f"{name}: {result.reason.removeprefix('bakeoff: ')}")
 
 
 def _chosen(suite_file: Path | None, options: CompareOptions) -> Suite:

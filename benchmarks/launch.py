@@ -8,6 +8,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -34,7 +35,9 @@ class JobResult:
 
     @property
     def reason(self) -> str:
-        """The last line it printed, which for our commands is the error."""
+        """Its last line, which for our commands is the error; or the signal that ended it."""
+        if self.returncode < 0:
+            return f"ended by {signal.Signals(-self.returncode).name}, see {self.job.log}"
         lines = self.job.log.read_text(encoding="utf-8", errors="replace").strip().splitlines()
         return lines[-1] if lines else f"exit status {self.returncode}"
 
@@ -65,6 +68,7 @@ def run_jobs(
                 if returncode is None:
                     continue
                 del running[job]
+                _signal_group(process, signal.SIGKILL)  # what it started and left behind
                 if returncode < 0 and starts[job] <= RESTARTS:
                     waiting.insert(0, job)
                     continue
@@ -97,15 +101,14 @@ def _end(processes: Sequence[subprocess.Popen[bytes]]) -> None:
         _signal_group(process, signal.SIGTERM)
     deadline = time.monotonic() + KILL_AFTER_SECONDS
     for process in processes:
-        try:
+        with suppress(subprocess.TimeoutExpired):
             process.wait(max(0.0, deadline - time.monotonic()))
-        except subprocess.TimeoutExpired:
-            _signal_group(process, signal.SIGKILL)
-            process.wait()
+        # The whole group, also when its leader is gone: a child may have ignored the first.
+        _signal_group(process, signal.SIGKILL)
+        process.wait()
 
 
 def _signal_group(process: subprocess.Popen[bytes], number: signal.Signals) -> None:
-    try:
+    # PermissionError is what macOS says of a group whose last member is a zombie.
+    with suppress(ProcessLookupError, PermissionError):
         os.killpg(process.pid, number)
-    except ProcessLookupError:
-        return

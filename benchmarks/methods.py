@@ -30,7 +30,13 @@ def method_defaults(name: str) -> Any:
             f"unknown method {name!r}{suggestion(name, PRESETS)}; your own is FILE.py:NAME"
         )
     found = load_object(name, what="method")
-    defaults = found() if isinstance(found, type) else found
+    try:
+        defaults = found() if isinstance(found, type) else found
+    except TypeError as error:
+        raise ConfigError(
+            f"method {name!r} cannot be made without arguments ({error}); give every setting a "
+            "default"
+        ) from None
     if not is_dataclass(defaults) or not hasattr(defaults, "build"):
         raise ConfigError(
             f"method {name!r} must be a dataclass of settings with a build() method, "

@@ -146,7 +146,7 @@ class LocalEngine:
             checkpoint.save_optimizer(directory / name, optimizer)
         write_json(
             directory / "engine.json",
-            {"version": self._version, "schedule_step": self._schedule.last_epoch},
+            {"version": self._version, "schedule": self._schedule.state_dict()},
         )
 
     def load(self, directory: Path) -> None:
@@ -154,9 +154,7 @@ class LocalEngine:
             checkpoint.load_module(directory / f"{name}.safetensors", module)
         state = read_json(directory / "engine.json")
         self._version = state["version"]
-        for _ in range(state["schedule_step"]):
-            self._schedule.step()
-        # After the schedule: it writes learning rates, and the stored ones are the truth.
+        self._schedule.load_state_dict(state["schedule"])
         for name, optimizer in self._optimizers().items():
             checkpoint.load_optimizer(directory / name, optimizer)
 

@@ -8,7 +8,7 @@ import re
 MAX_ANSWER_CHARACTERS = 500  # the longest of MATH's 12 500 answers has about 160
 MAX_LITERAL_DIGITS = 60
 MAX_POWERS = 30
-MAX_DEPTH = 30
+MAX_DEPTH = 12  # the published answers have at most 3; parsing time grows exponentially
 MAX_EXPONENT = 10_000
 MAX_FACTORIAL_DIGITS = 4
 

@@ -41,9 +41,12 @@ def is_running(pid: int) -> bool:
         ("x=5", "5"),
         ("6 - 5i", "-5i+6"),
         ("\\frac{11}{2}", "5.5"),
-        ("\\begin{pmatrix} -1/3 \\\\ 2/3 \\end{pmatrix}", "\\begin{pmatrix}-\\frac13\\\\\\frac23\\end{pmatrix}"),
+        (
+            "\\begin{pmatrix} -1/3 \\\\ 2/3 \\end{pmatrix}",
+            "\\begin{pmatrix}-\\frac13\\\\\\frac23\\end{pmatrix}",
+        ),
     ],
-)  # fmt: skip
+)
 def test_algebra_tells_equal_answers(process: MathProcess, gold: str, answer: str) -> None:
     assert process.compare(gold, answer).correct is True
 
@@ -147,6 +150,24 @@ def test_no_process_outlives_its_parent(end: str) -> None:
     result = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
     pid = int(result.stdout)
     deadline = time.monotonic() + 10
+    while is_running(pid) and time.monotonic() < deadline:
+        time.sleep(0.05)
+    assert not is_running(pid)
+
+
+def test_a_process_in_the_middle_of_a_hang_ends_by_itself_when_its_parent_is_gone() -> None:
+    code = (
+        "import os, threading\n"
+        "from bakeoff.rewards.math_process import MathProcess\n"
+        "process = MathProcess(seconds=0.5)\n"
+        "process.compare('x+y', 'y+x')\n"
+        "print(process.pid, flush=True)\n"
+        "threading.Timer(0.2, lambda: os.kill(os.getpid(), 9)).start()\n"
+        f"process.compare('x^2+1', {SLOW!r})\n"
+    )
+    result = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
+    pid = int(result.stdout)
+    deadline = time.monotonic() + 20
     while is_running(pid) and time.monotonic() < deadline:
         time.sleep(0.05)
     assert not is_running(pid)

@@ -45,7 +45,7 @@ def test_what_costs_without_bound_is_refused(answer: str, reason: str) -> None:
 @pytest.mark.parametrize(
     "answer",
     ["", "5", "2^{10}", "e^{x^2}", "x^{2^n}", "2^{2^{10}}", "2^2^3", "(x^3)^{10}", "10!", "1000!",
-     "x^{2^n} + y^{2^n} + z^{2^m}", "2^{1000}", "10^{-9}", "\\frac{3\\sqrt{3}}{4}", "3^{2^x} + 4^{5^2}",
+     "x^{2^n} + y^{2^n} + z^{2^m}", "2^{1000}", "10^{-9}", "\\sqrt{3}", "3^{2^x} + 4^{5^2}",
      "\\binom{100}{50}", "1" * 60, "}" * 50, "^", "^^", "a^", "!"],
 )  # fmt: skip
 def test_sane_answers_pass(answer: str) -> None:

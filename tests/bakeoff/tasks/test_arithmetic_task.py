@@ -79,6 +79,23 @@ def test_the_generator_needs_no_heavy_package() -> None:
     assert result.stdout.strip() == "[]", result.stderr
 
 
+def test_the_task_runs_where_the_text_tasks_packages_are_missing() -> None:
+    code = (
+        "import sys; sys.modules['datasets'] = sys.modules['math_verify'] = None\n"
+        "from bakeoff.config import TaskConfig\n"
+        "from bakeoff.tasks.registry import load_task\n"
+        "from bakeoff.rewards.registry import load_reward\n"
+        "from bakeoff.types import Split\n"
+        "task = load_task(TaskConfig())\n"
+        "problem = task.problems(Split.TEST, count=1)[0]\n"
+        "verifier = task.verifier()\n"
+        "load_reward('rule', verifier)\n"
+        "print(verifier.verify([problem], [task.gold_response(problem)])[0].correct)\n"
+    )
+    result = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
+    assert result.stdout.strip() == "True", result.stderr
+
+
 def test_a_problem_of_the_task_is_solved_by_its_own_solver() -> None:
     for problem in ArithmeticTask().problems(Split.VALIDATION, count=50):
         response = f"#{arithmetic.solve(problem.question)}"
