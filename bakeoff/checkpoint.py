@@ -64,6 +64,10 @@ def load_module(path: Path, module: nn.Module) -> None:
     if stored.keys() != own.keys():
         odd = sorted(stored.keys() ^ own.keys())[:3]
         raise BakeoffError(f"{path} does not belong to this model: {odd} are in only one of them")
+    # A copy would broadcast a smaller tensor without a word.
+    odd = [name for name, tensor in own.items() if tensor.shape != stored[name].shape][:3]
+    if odd:
+        raise BakeoffError(f"{path} does not belong to this model: {odd} have other shapes in it")
     with torch.no_grad():
         for name, tensor in own.items():
             tensor.copy_(stored[name])

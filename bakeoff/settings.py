@@ -118,7 +118,11 @@ def validated(config: type[Config], values: Mapping[str, Any], *, where: str) ->
         for f in fields(config)  # type: ignore[arg-type]
         if f.default is not MISSING
     }
+    names = [f.name for f in fields(config)]  # type: ignore[arg-type]
     for name, value in values.items():
+        # pydantic drops what a dataclass does not have, without a word.
+        if name not in names:
+            raise ConfigError(f"{where}: {name!r} is unknown" + suggestion(name, names))
         if isinstance(value, int | float | str) and str(value).lower().strip() == "nan":
             raise ConfigError(f"{where}: {name} = {value!r}: not a number")
     try:
@@ -138,8 +142,6 @@ def suggestion(name: str, known: Iterable[str]) -> str:
 
 def _message(config: type, key: str, error: Any) -> str:
     kind, given = error["type"], error.get("input")
-    if kind == "unexpected_keyword_argument":
-        return f"{key!r} is unknown" + suggestion(key, [f.name for f in fields(config)])
     if kind == "missing":
         return f"{key!r} is missing"
     hints = get_type_hints(config, include_extras=True)

@@ -74,6 +74,7 @@ class _StudyRuns:
 
         self._client = MlflowClient(tracking_uri=uri)
         self._study = study
+        self._uri = uri
         # What is mirrored already, so that a study run again adds and does not repeat.
         self._state_file = study / "mlflow.json"
         stored = read_json(self._state_file) if self._state_file.exists() else {}
@@ -106,7 +107,9 @@ class _StudyRuns:
         experiment_id = (
             experiment.experiment_id
             if experiment
-            else self._client.create_experiment(record["study"])
+            else self._client.create_experiment(
+                record["study"], artifact_location=_artifact_location(self._study, self._uri)
+            )
         )
         run = self._client.create_run(experiment_id, run_name=record["study"])
         self._state |= {"experiment": experiment_id, "parent": run.info.run_id}
@@ -192,6 +195,12 @@ class _StudyRuns:
         ]
         for start in range(0, len(parameters), 100):
             self._client.log_batch(run, params=parameters[start : start + 100])
+
+
+def _artifact_location(study: Path, uri: str) -> str | None:
+    """Beside the study; MLflow's choice for a file store is the folder one happens to be in."""
+    local = uri.startswith("sqlite:")
+    return (study.resolve().parent / "mlflow-artifacts").as_uri() if local else None
 
 
 def metric_name(name: str) -> str:

@@ -15,11 +15,15 @@ from transformers import (
     PreTrainedModel,
     PreTrainedTokenizerBase,
 )
+from transformers.utils import logging as transformers_logging
 
 from bakeoff.config import ModelConfig
 from bakeoff.errors import ConfigError
 from bakeoff.logprobs import selected_logprobs
 from bakeoff.models import builtin
+
+# Bars for files that load in milliseconds would bury what a run has to say.
+transformers_logging.disable_progress_bar()
 
 HEAD_TOLERANCE = 1e-3  # nats; float32 rounding over real vocabularies stays well below
 

@@ -25,7 +25,7 @@ from bakeoff.types import Problem, Split
 LARGEST_VALUE = 99  # of the true chain; a noisy one may leave the range
 TRAIN_OPERATIONS = (3, 5)
 OOD_OPERATIONS = (6, 8)
-DEFAULT_STEP_ERROR_RATE = 0.12
+DEFAULT_STEP_ERROR_RATE = 0.15
 LONG_DEMONSTRATION_SHARE = 0.25  # of demonstrations with chains as long as the OOD split's
 
 _STEP = re.compile(r"(-?[0-9]{1,9})([+\-*])([0-9]{1,9})=(-?[0-9]{1,9})")
