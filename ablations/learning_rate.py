@@ -26,7 +26,7 @@ from benchmarks.launch import Job, run_jobs
 from benchmarks.progress import MatrixProgress
 from benchmarks.suite import Cell, Suite, load_suite, matrix
 
-LEARNING_RATES = (1e-4, 3e-4, 1e-3, 3e-3, 1e-2)
+LEARNING_RATES = (1e-4, 2e-4, 4e-4, 8e-4, 1.6e-3)
 SEEDS = (1000, 1001)
 
 

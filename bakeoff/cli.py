@@ -211,37 +211,46 @@ def main() -> None:
 
 def _show(study: Path) -> None:
     """Prints a study's result and where its report lies."""
+    from rich import box
     from rich.console import Console
     from rich.table import Table
 
     from bakeoff.records import read_json
 
     summary = read_json(study / "report" / "summary.json")
-    names = ("pass@1", "greedy", "maj@16", "pass@16", "ood_pass@1")
     budget = summary["budget"]
-    table = Table(title=f"{summary['study']}: {budget['value']:,.0f} {budget['axis']} a cell")
-    for heading in ("", *names, "sampled tokens", "seconds"):
-        table.add_column(heading, justify="left" if not heading else "right")
-    rows = {"start": summary["start"], **summary["methods"]}
-    for name, result in rows.items():
-        ledger = result.get("ledger", {})
+    title = f"{summary['study']}: {budget['value']:,.0f} {budget['axis'].replace('_', ' ')} a cell"
+    caption = "per cent; 95 % intervals over seeds and problems"
+    table = Table(title=title, caption=caption, box=box.SIMPLE_HEAD)
+    table.add_column("", no_wrap=True)
+    means = ("greedy", "maj@16", "pass@16", "ood_pass@1")
+    for heading in ("pass@1", "gain", *means, "seconds"):
+        table.add_column(heading, justify="right", no_wrap=True)
+    for name, result in {"start": summary["start"], **summary["methods"]}.items():
+        metrics = result["metrics"]
         table.add_row(
             f"{name} (n={result['n_seeds']})" if "n_seeds" in result else name,
-            *(_interval(result["metrics"].get(metric)) for metric in names),
-            f"{ledger['sampled_tokens']:,.0f}" if ledger else "",
-            f"{ledger['device_seconds']:,.0f}" if ledger else "",
+            _interval(metrics.get("pass@1")),
+            _interval(summary["gains"].get(name, {}).get("pass@1")),
+            *(_mean(metrics.get(metric)) for metric in means),
+            f"{result['ledger']['device_seconds']:,.0f}" if "ledger" in result else "",
         )
-    console = Console()
+    # A pipe has no width of its own.
+    console = Console(width=None if sys.stdout.isatty() else 110)
     console.print(table)
     if not summary["gate"]["passed"]:
         console.print("[bold red]NOT COMPARABLE:[/] " + "; ".join(summary["gate"]["failed"]))
     console.print(f"report: {study / 'report' / 'report.html'}", soft_wrap=True)
 
 
+def _mean(value: dict[str, float] | None) -> str:
+    return "" if value is None or value["mean"] is None else f"{value['mean'] * 100:.1f}"
+
+
 def _interval(value: dict[str, float] | None) -> str:
     if value is None or value["mean"] is None:
         return ""
-    return f"{value['mean']:.1%} [{value['low']:.1%}, {value['high']:.1%}]"
+    return f"{_mean(value)} [{value['low'] * 100:.1f}, {value['high'] * 100:.1f}]"
 
 
 def _train(method: str, values: dict[str, Any], out: Path, *, quiet: bool) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import importlib.util
 from dataclasses import dataclass
 from pathlib import Path
@@ -69,6 +70,8 @@ def load_policy(config: ModelConfig, *, init_seed: int) -> Policy:
             model = AutoModelForCausalLM.from_pretrained(
                 location, dtype=torch.float32, **options, **shared
             )
+            if "gguf_file" in options:
+                model = _without_quantizer(model)
     except (OSError, ValueError, KeyError, ImportError) as error:
         raise ConfigError(f"model {source!r} cannot be loaded: {_first_line(error)}") from error
     model.to(torch.device(device_name(config.device)))
@@ -110,6 +113,17 @@ def _locate(source: str) -> tuple[str, dict[str, Any]]:
     if source.startswith((".", "/", "~")) or source.count("/") > 1:
         raise ConfigError(f"model folder {source!r} does not exist")
     return source, {}
+
+
+def _without_quantizer(model: PreTrainedModel) -> PreTrainedModel:
+    """The same weights as an ordinary model: one loaded from GGUF refuses to be saved."""
+    config = copy.deepcopy(model.config)
+    if hasattr(config, "quantization_config"):
+        del config.quantization_config
+    ordinary = type(model)(config)
+    ordinary.load_state_dict(model.state_dict())
+    ordinary.generation_config = model.generation_config
+    return ordinary
 
 
 def _package_file(spec: str) -> Path:

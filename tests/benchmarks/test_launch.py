@@ -22,6 +22,11 @@ os.rename(sys.argv[1] + ".new", sys.argv[1])
 MakeJob = Callable[..., Job]
 
 
+@pytest.fixture(autouse=True)
+def _impatient(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(launch, "POLL_SECONDS", 0.02)
+
+
 @pytest.fixture
 def job(tmp_path: Path) -> MakeJob:
     def make(name: str, code: str, *arguments: object) -> Job:

@@ -1,0 +1,174 @@
+"""The loop against a world small enough to see through: a method that only counts its calls."""
+
+from dataclasses import replace
+
+import pytest
+import torch
+
+from algorithms.configs import GRPOConfig, OnlineRFTConfig, PPOConfig, RFTConfig
+from algorithms.registry import build
+from bakeoff.batch import collate
+from bakeoff.canaries import Canaries
+from bakeoff.config import BudgetAxis, BudgetConfig
+from bakeoff.engine.local import LocalEngine
+from bakeoff.errors import CanaryError
+from bakeoff.ledger import Ledger
+from bakeoff.loop import Trainer
+from bakeoff.memory.tracker import PeakMemory
+from bakeoff.models.flops import flops_model
+from bakeoff.rollouts.sampler import TransformersSampler
+from bakeoff.seeds import Seeds
+from bakeoff.settings import cell_config
+
+SETTINGS = {"learning_rate": 1e-2, "max_response_tokens": 12}
+
+
+class OffPolicyOnPurpose(Canaries):
+    """A fixed source is what the sampler gap is there to catch."""
+
+    def check_metrics(self, metrics):
+        pass
+
+
+class FixedSource:
+    """The same rollouts in every batch."""
+
+    def __init__(self, rollouts, ledger, batches=None):
+        self.rollouts, self.ledger, self.batches = rollouts, ledger, batches
+
+    def draw(self, batch):
+        if self.batches is None:
+            self.ledger.count_rollouts(self.rollouts, sampling_flops=1.0)
+        return self.rollouts
+
+
+@pytest.fixture
+def trainer(policy, rollouts):
+    def make(
+        config,
+        *,
+        budget,
+        batches=None,
+        drawn=rollouts,
+        canaries=OffPolicyOnPurpose,
+        **settings,
+    ):
+        cell = cell_config("method", config, SETTINGS | settings)
+        cell = replace(cell, budget=budget)
+        algorithm = build(config)
+        ledger = Ledger(PeakMemory(torch.device("cpu")))
+        engine = LocalEngine(
+            policy,
+            algorithm.plan,
+            optimizer=cell.optimizer,
+            training=cell.training,
+            temperature=1.0,
+            autocast_dtype=None,
+            init_seed=0,
+        )
+        return Trainer(
+            config=cell,
+            algorithm=algorithm,
+            source=FixedSource(drawn, ledger, batches),
+            sampler=TransformersSampler(policy, autocast_dtype=None),
+            engine=engine,
+            ledger=ledger,
+            flops=flops_model(policy.model),
+            canaries=canaries(autocast_dtype=None),
+            seeds=Seeds(data=0, sampling=0, initialisation=0),
+            pad_token_id=0,
+        )
+
+    return make
+
+
+def budget(axis, value):
+    return BudgetConfig(budget_axis=axis, budget=value)
+
+
+STEPS = BudgetAxis.OPTIMIZER_STEPS
+TOKENS = BudgetAxis.SAMPLED_TOKENS
+
+
+def test_epochs_times_minibatches_optimizer_steps_a_batch(trainer):
+    run = trainer(PPOConfig(epochs=2, minibatches=3), budget=budget(STEPS, 12))
+    assert [done for done, _ in run.train(done=0)] == [1, 2]
+    assert run.ledger.optimizer_steps == 12
+    tokens = sum(len(r.completion.token_ids) for r in run.source.rollouts)
+    assert run.ledger.trained_tokens == 2 * 2 * tokens
+
+
+def test_a_live_run_stops_at_its_token_budget(trainer, rollouts):
+    tokens = sum(len(r.completion.token_ids) for r in rollouts)
+    run = trainer(OnlineRFTConfig(), budget=budget(TOKENS, 2.5 * tokens))
+    assert len(list(run.train(done=0))) == 3
+
+
+def test_a_pool_outlives_its_token_budget_but_not_another(trainer):
+    paid = trainer(RFTConfig(), budget=budget(TOKENS, 1), batches=4)
+    paid.ledger.sampled_tokens = 100
+    assert len(list(paid.train(done=0))) == 4
+    stepped = trainer(RFTConfig(), budget=budget(STEPS, 3), batches=4)
+    assert len(list(stepped.train(done=0))) == 3
+
+
+def test_unscorable_rollouts_stay_out_of_the_loss(trainer, rollouts):
+    unscored = [
+        replace(r, reward=replace(r.reward, outcome=None)) if r.group == 0 else r for r in rollouts
+    ]
+    run = trainer(OnlineRFTConfig(), budget=budget(STEPS, 1), drawn=unscored)
+    ((_, metrics),) = run.train(done=0)
+    assert metrics["unscorable"] == 4
+    assert metrics["kept_rollouts"] == 10
+
+
+def test_a_batch_without_a_reward_stops_the_run(trainer, rollouts):
+    unscored = [replace(r, reward=replace(r.reward, outcome=None)) for r in rollouts]
+    run = trainer(OnlineRFTConfig(), budget=budget(STEPS, 1), drawn=unscored)
+    with pytest.raises(CanaryError):
+        list(run.train(done=0))
+
+
+def test_a_source_that_misses_an_update_is_caught(trainer):
+    run = trainer(GRPOConfig(), budget=budget(STEPS, 3), canaries=Canaries)
+    with pytest.raises(CanaryError, match="sampler and trainer disagree"):
+        list(run.train(done=0))
+
+
+def test_truncated_responses_leave_the_loss_only_when_asked(trainer, rollouts):
+    cut = sum(r.completion.finish == "length" for r in rollouts)
+    assert 0 < cut < len(rollouts)
+    kept = []
+    for mask in (False, True):
+        run = trainer(GRPOConfig(), budget=budget(STEPS, 1), mask_truncated=mask)
+        ((_, metrics),) = run.train(done=0)
+        kept.append(metrics["kept_rollouts"])
+    assert kept == [len(rollouts), len(rollouts) - cut]
+
+
+def test_critic_warm_up_batches_cost_and_leave_the_policy_alone(trainer):
+    run = trainer(PPOConfig(critic_warmup_batches=2), budget=budget(STEPS, 3))
+    versions = [run.engine.version for _ in run.train(done=0)]
+    assert versions == [0, 0, 1]
+    assert run.ledger.optimizer_steps == 3
+    assert run.ledger.flops > 0
+
+
+def test_the_reference_is_refreshed_when_the_plan_says(trainer):
+    run = trainer(GRPOConfig(reference_refresh_every=2), budget=budget(STEPS, 4))
+    kl = [metrics["kl_to_reference"] for _, metrics in run.train(done=0)]
+    assert kl[0] == pytest.approx(0, abs=1e-6)
+    assert kl[1] > 1e-5
+    assert kl[2] == pytest.approx(0, abs=1e-6)
+    assert kl[3] > 1e-5
+
+
+@pytest.mark.parametrize("config", [OnlineRFTConfig(), GRPOConfig(), PPOConfig()])
+def test_every_method_makes_rewarded_responses_likelier(trainer, rollouts, config):
+    run = trainer(config, budget=budget(STEPS, 25), learning_rate=3e-3)
+    batch = collate(rollouts, pad_token_id=0)
+    before = run.engine.policy_logprobs(batch)
+    list(run.train(done=0))
+    after = run.engine.policy_logprobs(batch)
+    moved = ((after - before) * batch.response_mask).sum(dim=1)
+    assert moved[batch.correct].mean() > moved[~batch.correct].mean() + 0.5

