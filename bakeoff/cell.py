@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -11,7 +11,7 @@ from bakeoff import checkpoint, records
 from bakeoff.canaries import Canaries
 from bakeoff.config import CellConfig
 from bakeoff.engine.local import LocalEngine
-from bakeoff.errors import BakeoffError, ConfigError
+from bakeoff.errors import BakeoffError, CanaryError, ConfigError
 from bakeoff.evaluate import achieved_kl, transcripts
 from bakeoff.identity import check_compatible, config_record
 from bakeoff.interfaces import Algorithm, RolloutSource, Source
@@ -22,7 +22,7 @@ from bakeoff.models.flops import flops_model
 from bakeoff.records import RunDirectory
 from bakeoff.rewards.registry import load_reward
 from bakeoff.rollouts.sources import DemonstrationSource, LiveSource, PoolSource, RolloutMaker
-from bakeoff.types import Prompt, Split
+from bakeoff.types import Split
 from bakeoff.world import World, autocast_dtype, build_world
 
 Echo = Callable[[str], None]
@@ -47,6 +47,8 @@ def run_cell(
     record = config_record(config, algorithm)
     _require_same_run(directory, record)
     if directory.state == "finished":
+        if echo is not None:
+            echo(f"{directory.path} is finished already")
         return
     world = build_world(config)
     try:
@@ -62,16 +64,19 @@ def _run(
     record: dict[str, Any],
     echo: Echo | None,
 ) -> None:
-    prompts = world.training_prompts()
+    # Whatever the settings can get wrong comes out here, before there is a folder.
+    run = _Run(world, algorithm, directory, echo)
     directory.path.mkdir(parents=True, exist_ok=True)
     if not directory.config.exists():
         records.write_json(directory.config, record)
     directory.write_status("running")
     try:
-        _Run(world, algorithm, directory, prompts, echo).to_the_end()
+        run.to_the_end()
     except Exception as error:
         message = str(error) if isinstance(error, BakeoffError) else repr(error)
-        directory.write_status("failed", message=message)
+        # A stopped arm voids the comparison, so the report has to know which kind of end it was.
+        canaries = [message] if isinstance(error, CanaryError) else []
+        directory.write_status("failed", message=message, canaries=canaries)
         raise
 
 
@@ -98,7 +103,6 @@ class _Run:
         world: World,
         algorithm: Algorithm,
         directory: RunDirectory,
-        prompts: Sequence[Prompt],
         echo: Echo | None,
     ) -> None:
         config = world.config
@@ -120,7 +124,7 @@ class _Run:
                 init_seed=world.seeds.initialisation,
             )
         maker = RolloutMaker(
-            prompts=prompts,
+            prompts=world.training_prompts(),
             sampler=world.sampler,
             reward=load_reward(config.task.reward, world.verifier),
             sampling=config.sampling,
@@ -154,6 +158,7 @@ class _Run:
         )
 
     def to_the_end(self) -> None:
+        self._trainer.source.prepare()
         finished = self._resume()
         if finished == 0 and self._config.evaluation.evaluate_start:
             self._evaluate(0, final=False, samples=self._config.evaluation.final_samples)
@@ -181,7 +186,13 @@ class _Run:
                 if plan.pool is None:
                     raise ConfigError(f"{self._config.method} samples a pool but plans none")
                 return PoolSource(
-                    maker, plan.pool, path=self._directory.pool, budget=self._config.budget
+                    maker,
+                    plan.pool,
+                    path=self._directory.pool,
+                    budget=self._config.budget,
+                    on_chunk=lambda groups: self._directory.write_status(
+                        "running", message=f"pool: {groups} problems sampled"
+                    ),
                 )
             case Source.DEMONSTRATIONS:
                 return DemonstrationSource(
@@ -204,6 +215,8 @@ class _Run:
                 | {
                     "seconds": ledger["seconds"],
                     "tokens_per_second": ledger["tokens_per_second"],
+                    "sampling_tokens_per_second": ledger["sampling_tokens_per_second"],
+                    "training_tokens_per_second": ledger["training_tokens_per_second"],
                     "peak_bytes": max(ledger["peak_bytes"].values()),
                 }
             ],

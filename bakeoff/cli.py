@@ -139,6 +139,7 @@ def evaluate(out: Path, config_file: Path | None, seeds: str, **flags: Any) -> N
     except ValueError:
         raise ConfigError(f"--seeds must be whole numbers and commas, got {seeds!r}") from None
     evaluate_model(values | given(flags), seeds=listed, out=out)
+    _show_evaluation(out)
 
 
 @cli.command()
@@ -241,6 +242,20 @@ def _show(study: Path) -> None:
     if not summary["gate"]["passed"]:
         console.print("[bold red]NOT COMPARABLE:[/] " + "; ".join(summary["gate"]["failed"]))
     console.print(f"report: {study / 'report' / 'report.html'}", soft_wrap=True)
+
+
+def _show_evaluation(directory: Path) -> None:
+    """Prints a policy's metrics, one column a split."""
+    from rich.console import Console
+    from rich.table import Table
+
+    from reports.evaluation import evaluation_metrics
+
+    found = evaluation_metrics(directory)
+    table = Table("", *found)
+    for name in dict.fromkeys(name for metrics in found.values() for name in metrics):
+        table.add_row(name, *(f"{m[name]:.4g}" if name in m else "" for m in found.values()))
+    Console().print(table)
 
 
 def _mean(value: dict[str, float] | None) -> str:

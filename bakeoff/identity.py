@@ -14,8 +14,8 @@ def check_compatible(config: CellConfig, algorithm: Algorithm) -> None:
     """Refuses settings that would make the method mean something else.
 
     Raises:
-        ConfigError: truncated sampling for a method with ratios, greedy training, or a budget of
-            sampled tokens for a method that samples none.
+        ConfigError: truncated sampling for a method with ratios, greedy training, a pool whose
+            size nothing states, or a budget of sampled tokens for a method that samples none.
     """
     plan = algorithm.plan
     if plan.uses_ratios and config.sampling.truncates:
@@ -23,8 +23,15 @@ def check_compatible(config: CellConfig, algorithm: Algorithm) -> None:
             f"top_p {config.sampling.top_p:g} and top_k {config.sampling.top_k} cut the "
             f"distribution that {config.method}'s ratios are about; set top_p 1 and top_k 0"
         )
+    axis = config.budget.budget_axis
+    sized = (BudgetAxis.SAMPLED_TOKENS, BudgetAxis.OPTIMIZER_STEPS)
+    if plan.pool is not None and plan.pool.problems is None and axis not in sized:
+        raise ConfigError(
+            f"{config.method}'s pool has no size when the budget axis is {axis.value}: "
+            "set pool_problems"
+        )
     if plan.source is Source.DEMONSTRATIONS:
-        if config.budget.budget_axis is BudgetAxis.SAMPLED_TOKENS:
+        if axis is BudgetAxis.SAMPLED_TOKENS:
             raise ConfigError(
                 f"{config.method} samples no tokens, so that budget would never end; give --steps"
             )

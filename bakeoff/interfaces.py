@@ -201,6 +201,10 @@ class Task(Protocol):
 class RolloutSource(Protocol):
     """Where the rollouts of a batch come from."""
 
+    def prepare(self) -> None:
+        """Whatever comes before the first batch, such as sampling a pool; called once."""
+        ...
+
     @property
     def batches(self) -> int | None:
         """How many batches there are; None when the source never ends."""

@@ -56,8 +56,10 @@ class MatrixProgress:
             self._console.print(
                 f"{now - self._start:5.0f} s  {name}  {_share(status)}  batch "
                 f"{status.get('batch', 0)}  reward {_number(status, 'reward', '.3f')}  "
-                f"{_number(status, 'tokens_per_second', ',.0f')} tokens/s",
+                f"{_number(status, 'tokens_per_second', ',.0f')} tokens/s  "
+                f"{status.get('message', '')}".rstrip(),
                 highlight=False,
+                soft_wrap=True,
             )
 
     def _table(self, running: frozenset[str]) -> Group:
@@ -74,7 +76,7 @@ class MatrixProgress:
                 str(status.get("batch", "")),
                 _number(status, "reward", ".3f"),
                 _number(status, "tokens_per_second", ",.0f"),
-                _eta(status) if name in running else "",
+                (_eta(status) or status.get("message", "")) if name in running else "",
             )
         elapsed = time.monotonic() - self._start
         done = sum(self._status(name)["state"] == "finished" for name in self._cells)

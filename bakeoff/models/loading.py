@@ -27,6 +27,7 @@ from bakeoff.models import builtin
 transformers_logging.disable_progress_bar()
 
 HEAD_TOLERANCE = 1e-3  # nats; float32 rounding over real vocabularies stays well below
+_RANDOM = "config:"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -50,28 +51,24 @@ def load_policy(config: ModelConfig, *, init_seed: int) -> Policy:
             is not linear in the hidden states.
     """
     source = config.model
-    if source.startswith("config:"):
-        location, options = source.removeprefix("config:"), dict[str, Any]()
-        if location == "builtin":
-            location = str(builtin.FOLDER)
-    else:
-        location, options = _locate(source)
+    random_weights = source.startswith(_RANDOM)
+    location, gguf_file = _locate(source.removeprefix(_RANDOM))
     shared = {"trust_remote_code": config.trust_remote_code, "revision": config.revision}
-    tokenizer = _load_tokenizer(source, location, options | shared)
+    in_gguf = {} if gguf_file is None else {"gguf_file": gguf_file}
+    tokenizer = _load_tokenizer(source, location, shared | in_gguf)
     try:
-        if source.startswith("config:"):
-            # fork_rng, so that the run's own streams do not depend on how many weights there are.
-            with torch.random.fork_rng(devices=[]):
-                torch.manual_seed(init_seed)
-                model = AutoModelForCausalLM.from_config(
-                    AutoConfig.from_pretrained(location, **shared), dtype=torch.float32
-                )
-        else:
-            model = AutoModelForCausalLM.from_pretrained(
-                location, dtype=torch.float32, **options, **shared
+        if random_weights:
+            model = _random_model(location, shared, seed=init_seed)
+        elif gguf_file is not None:
+            loaded = AutoModelForCausalLM.from_pretrained(
+                location, dtype=torch.float32, **in_gguf, **shared
             )
-            if "gguf_file" in options:
-                model = _without_quantizer(model)
+            model = _without_quantizer(loaded)
+        else:
+            # Any other format would be unpickled.
+            model = AutoModelForCausalLM.from_pretrained(
+                location, dtype=torch.float32, use_safetensors=True, **shared
+            )
     except (OSError, ValueError, KeyError, ImportError) as error:
         raise ConfigError(f"model {source!r} cannot be loaded: {_first_line(error)}") from error
     model.to(torch.device(device_name(config.device)))
@@ -92,10 +89,10 @@ def device_name(setting: str) -> str:
     return "cuda" if torch.cuda.is_available() else "cpu"
 
 
-def _locate(source: str) -> tuple[str, dict[str, Any]]:
-    """What to give `from_pretrained`, and with which options."""
+def _locate(source: str) -> tuple[str, str | None]:
+    """What to give `from_pretrained`: a folder or hub id, and the .gguf file in it if it is one."""
     if source == "builtin":
-        return str(builtin.FOLDER), {}
+        return str(builtin.FOLDER), None
     if source.startswith("package:"):
         path = _package_file(source.removeprefix("package:"))
     else:
@@ -105,14 +102,23 @@ def _locate(source: str) -> tuple[str, dict[str, Any]]:
             raise ConfigError(f"model file {str(path)!r} does not exist")
         if importlib.util.find_spec("gguf") is None:
             raise ConfigError("a .gguf model takes the gguf package: pip install 'bakeoff[gguf]'")
-        return str(path.parent), {"gguf_file": path.name}
+        return str(path.parent), path.name
     if path.is_dir():
         if not (path / "config.json").is_file():
             raise ConfigError(f"model folder {source!r} has no config.json")
-        return str(path), {}
+        return str(path), None
     if source.startswith((".", "/", "~")) or source.count("/") > 1:
         raise ConfigError(f"model folder {source!r} does not exist")
-    return source, {}
+    return source, None
+
+
+def _random_model(location: str, shared: dict[str, Any], *, seed: int) -> PreTrainedModel:
+    # fork_rng, so that the run's own streams do not depend on how many weights there are.
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(seed)
+        return AutoModelForCausalLM.from_config(
+            AutoConfig.from_pretrained(location, **shared), dtype=torch.float32
+        )
 
 
 def _without_quantizer(model: PreTrainedModel) -> PreTrainedModel:

@@ -146,7 +146,8 @@ class TransformersSampler:
     def _logits(self, hidden: Tensor) -> Tensor:
         """[rows, V] float32."""
         head = self._model.get_output_embeddings()
-        logits: Tensor = (hidden.to(head.weight.dtype) @ head.weight.T).float()
+        # The trainer multiplies in the precision of the hidden states, so this must too.
+        logits: Tensor = (hidden @ head.weight.to(hidden.dtype).T).float()
         bias: Tensor | None = getattr(head, "bias", None)
         return logits if bias is None else logits + bias.float()
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import asdict, dataclass
 from itertools import islice
 from pathlib import Path
@@ -11,7 +11,6 @@ from pathlib import Path
 from transformers import PreTrainedTokenizerBase
 
 from bakeoff.config import BudgetAxis, BudgetConfig, SamplingConfig
-from bakeoff.errors import ConfigError
 from bakeoff.interfaces import NoiseAddress, PoolPlan, RewardFunction, Sampler, Task
 from bakeoff.ledger import Ledger
 from bakeoff.models.flops import FlopsModel
@@ -88,6 +87,9 @@ class LiveSource:
     def __init__(self, maker: RolloutMaker) -> None:
         self._maker = maker
 
+    def prepare(self) -> None:
+        """Nothing comes before the first batch."""
+
     @property
     def batches(self) -> None:
         return None
@@ -104,13 +106,26 @@ class PoolSource:
     """
 
     def __init__(
-        self, maker: RolloutMaker, plan: PoolPlan, *, path: Path, budget: BudgetConfig
+        self,
+        maker: RolloutMaker,
+        plan: PoolPlan,
+        *,
+        path: Path,
+        budget: BudgetConfig,
+        on_chunk: Callable[[int], None] | None = None,
     ) -> None:
+        self._maker = maker
         self._plan = plan
-        self._seeds = maker.seeds
-        self._problems_per_step = maker.problems_per_step
-        groups = _read_or_fill(maker, path, _stop_rule(maker, plan, budget))
-        self._groups = [_without_repeats(g) if plan.deduplicate else g for g in groups]
+        self._path = path
+        self._budget = budget
+        self._on_chunk = on_chunk
+        self._groups: list[list[Rollout]] = []
+
+    def prepare(self) -> None:
+        """Samples the pool, or reads it back as far as an earlier process came."""
+        stop = _StopRule(self._maker, self._plan, self._budget)
+        groups = _read_or_fill(self._maker, self._path, stop, self._on_chunk)
+        self._groups = [_without_repeats(g) if self._plan.deduplicate else g for g in groups]
 
     @property
     def batches(self) -> int:
@@ -119,13 +134,13 @@ class PoolSource:
 
     @property
     def _batches_per_epoch(self) -> int:
-        return math.ceil(len(self._groups) / self._problems_per_step)
+        return math.ceil(len(self._groups) / self._maker.problems_per_step)
 
     def draw(self, batch: int) -> list[Rollout]:
         epoch, place = divmod(batch, self._batches_per_epoch)
-        order = generator(self._seeds.data, "pool order", epoch).permutation(len(self._groups))
-        start = place * self._problems_per_step
-        chosen = order[start : start + self._problems_per_step]
+        seed, size = self._maker.seeds.data, self._maker.problems_per_step
+        order = generator(seed, "pool order", epoch).permutation(len(self._groups))
+        chosen = order[place * size : (place + 1) * size]
         return [rollout for index in chosen for rollout in self._groups[index]]
 
 
@@ -150,6 +165,9 @@ class DemonstrationSource:
         self._per_batch = per_batch
         self._stream: Iterator[tuple[Problem, str]] = iter(())
         self._next_batch = -1
+
+    def prepare(self) -> None:
+        """Nothing comes before the first batch."""
 
     @property
     def batches(self) -> None:
@@ -185,32 +203,27 @@ class DemonstrationSource:
 class _StopRule:
     """When a pool is large enough."""
 
-    def __init__(self, maker: RolloutMaker, problems: int | None, budget: BudgetConfig) -> None:
-        self._maker = maker
-        self._problems = problems
+    def __init__(self, maker: RolloutMaker, plan: PoolPlan, budget: BudgetConfig) -> None:
+        self._ledger = maker.ledger
         self._budget = budget
+        self._problems = plan.problems
+        if plan.problems is None and budget.budget_axis is BudgetAxis.OPTIMIZER_STEPS:
+            self._problems = math.ceil(budget.budget * maker.problems_per_step / plan.epochs)
 
     def reached(self, groups: int) -> bool:
         if self._problems is not None and groups >= self._problems:
             return True
         tokens = self._budget.budget_axis is BudgetAxis.SAMPLED_TOKENS
-        return tokens and self._maker.ledger.share(self._budget) >= 1
+        return tokens and self._ledger.share(self._budget) >= 1
 
 
-def _stop_rule(maker: RolloutMaker, plan: PoolPlan, budget: BudgetConfig) -> _StopRule:
-    problems = plan.problems
-    if problems is None and budget.budget_axis is BudgetAxis.OPTIMIZER_STEPS:
-        problems = math.ceil(budget.budget * maker.problems_per_step / plan.epochs)
-    if problems is None and budget.budget_axis is not BudgetAxis.SAMPLED_TOKENS:
-        raise ConfigError(
-            f"a pool has no size when the budget axis is {budget.budget_axis.value}: "
-            "set pool_problems"
-        )
-    return _StopRule(maker, problems, budget)
+def _read_or_fill(
+    maker: RolloutMaker, path: Path, stop: _StopRule, on_chunk: Callable[[int], None] | None
+) -> list[list[Rollout]]:
+    """The pool's groups; sampled, or read back as far as an earlier process came.
 
-
-def _read_or_fill(maker: RolloutMaker, path: Path, stop: _StopRule) -> list[list[Rollout]]:
-    """The pool's groups; sampled, or read back as far as an earlier process came."""
+    `on_chunk` gets the number of groups after every chunk that was sampled.
+    """
     groups: list[list[Rollout]] = []
     chunk = 0
     for row in read_lines(path):
@@ -232,6 +245,8 @@ def _read_or_fill(maker: RolloutMaker, path: Path, stop: _StopRule) -> list[list
         append_lines(path, [{"batch": chunk, "seconds": seconds, "rollouts": records}])
         groups += _by_group(rollouts)
         chunk += 1
+        if on_chunk is not None:
+            on_chunk(len(groups))
     return groups
 
 

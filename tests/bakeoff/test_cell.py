@@ -37,7 +37,14 @@ METHODS = {
     "ppo": {"minibatches": 2, "critic_warmup_batches": 1},
     "grpo": {"epochs": 2, "reference_refresh_every": 3},
 }
-CLOCKS = {"device_seconds", "seconds", "tokens_per_second", "peak_bytes"}
+CLOCKS = {
+    "device_seconds",
+    "seconds",
+    "tokens_per_second",
+    "sampling_tokens_per_second",
+    "training_tokens_per_second",
+    "peak_bytes",
+}
 
 
 def start(method: str, out: Path) -> subprocess.Popen[bytes]:

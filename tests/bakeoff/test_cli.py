@@ -121,6 +121,11 @@ def assert_refused(ended: Ended, *told: str) -> None:
         ("--method grpo --model ./no_config", ["no config.json"]),
         ("--method grpo --model ./none.gguf", ["none.gguf", "does not exist"]),
         ("--method grpo --prompt-format chat", ["no chat template", "use plain"]),
+        ("--method grpo --reward none.py:reward", ["there is no file none.py"]),
+        ("--method grpo --reward mine.py:ONE", ["mine.py:ONE", "must be a function"]),
+        ("--method grpo --reward rul", ["no reward 'rul'", "'rule'"]),
+        ("--method grpo --evaluation-problems 4000", ["4000 problems", "has 512"]),
+        ("--method rft --budget-axis device_seconds", ["set pool_problems"]),
     ],
 )
 def test_a_mistake_is_one_line_and_leaves_nothing(
@@ -136,25 +141,6 @@ def test_a_mistake_is_one_line_and_leaves_nothing(
     assert_refused(ended, *told)
     assert not (things / "run").exists()
     assert [path for path in sorted(things.rglob("*")) if "__pycache__" not in str(path)] == before
-
-
-@pytest.mark.xfail(
-    strict=True, reason="bakeoff.cell makes the run folder before it reads these settings"
-)
-@pytest.mark.parametrize(
-    ("arguments", "told"),
-    [
-        ("--method grpo --reward none.py:reward", ["there is no file none.py"]),
-        ("--method grpo --reward rul", ["no reward 'rul'", "'rule'"]),
-        ("--method grpo --evaluation-problems 4000", ["4000 problems", "has 512"]),
-        ("--method rft --budget-axis device_seconds", ["set pool_problems"]),
-    ],
-)
-def test_a_late_mistake_is_one_line_and_leaves_nothing(
-    bakeoff: Bakeoff, tmp_path: Path, arguments: str, told: list[str]
-) -> None:
-    assert_refused(bakeoff("train", "--out", "run", *TINY, *arguments.split()), *told)
-    assert not (tmp_path / "run").exists()
 
 
 def test_a_model_without_a_tokenizer_is_one_line_and_leaves_nothing(
@@ -425,7 +411,7 @@ def test_a_user_s_own_task_is_trained_and_evaluated_on(bakeoff: Bakeoff, tmp_pat
 
 def test_the_installed_command_ends_like_main(tmp_path: Path) -> None:
     ended = subprocess.run(
-        [sys.executable, "-m", "bakeoff", "train", "--out", "run", "--method", "grop"],
+        [sys.executable, "-m", "bakeoff", "train", "--out", "run", "--config", "none.yaml"],
         cwd=tmp_path,
         env={"PYTHONPATH": str(Path(__file__).parents[2])},
         capture_output=True,
@@ -433,8 +419,7 @@ def test_the_installed_command_ends_like_main(tmp_path: Path) -> None:
         timeout=120,
     )
     assert (ended.returncode, ended.stdout) == (2, "")
-    assert ended.stderr.count("\n") == 1
-    assert ended.stderr.startswith("bakeoff: unknown method 'grop'")
+    assert ended.stderr == "bakeoff: none.yaml does not exist\n"
     assert list(tmp_path.iterdir()) == []
 
 

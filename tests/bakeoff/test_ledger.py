@@ -99,10 +99,12 @@ def test_the_budget_is_spent_on_its_axis() -> None:
 def test_tokens_per_second_is_over_the_charged_cell() -> None:
     spent = ledger()
     spent.count_rollouts(ROLLOUTS, sampling_flops=0.0)
-    spent.seconds = {"sample": 2.0, "pool": 1.0, "update": 6.0, "evaluate": 91.0}
+    spent.trained_tokens = 12
+    spent.seconds = {"sample": 2.0, "score": 1.0, "update": 6.0, "evaluate": 91.0}
     record = spent.snapshot()
     assert record["tokens_per_second"] == 18 / 9
-    assert record["sampling_tokens_per_second"] == 18 / 3
+    assert record["sampling_tokens_per_second"] == 18 / 2
+    assert record["training_tokens_per_second"] == 12 / 6
 
 
 def test_a_restored_ledger_goes_on_where_it_stopped(tmp_path: Path) -> None:

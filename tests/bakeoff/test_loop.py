@@ -36,6 +36,9 @@ class FixedSource:
     def __init__(self, rollouts, ledger, batches=None):
         self.rollouts, self.ledger, self.batches = rollouts, ledger, batches
 
+    def prepare(self):
+        pass
+
     def draw(self, batch):
         if self.batches is None:
             self.ledger.count_rollouts(self.rollouts, sampling_flops=1.0)

@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from bakeoff.errors import BakeoffError
@@ -33,6 +33,7 @@ def shuffled(value: Any, rng: random.Random) -> Any:
     return {key: shuffled(value[key], rng) for key in keys}
 
 
+@settings(max_examples=40)
 @given(config=_json, rng=st.randoms(use_true_random=False))
 def test_a_hash_does_not_depend_on_the_order_of_keys(
     config: dict[str, Any], rng: random.Random
@@ -40,6 +41,7 @@ def test_a_hash_does_not_depend_on_the_order_of_keys(
     assert config_hash(shuffled(config, rng)) == config_hash(config)
 
 
+@settings(max_examples=40)
 @given(config=_json)
 def test_a_hash_survives_json(config: dict[str, Any]) -> None:
     assert config_hash(json.loads(json.dumps(config))) == config_hash(config)

@@ -103,3 +103,12 @@ def test_a_missing_model_is_named(model, told):
 def test_a_folder_without_a_config_is_named(tmp_path):
     with pytest.raises(ConfigError, match=r"has no config\.json"):
         load_policy(ModelConfig(model=str(tmp_path)), init_seed=0)
+
+
+def test_a_pickled_checkpoint_is_refused(policy, tmp_path):
+    policy.model.save_pretrained(tmp_path)
+    policy.tokenizer.save_pretrained(tmp_path)
+    (tmp_path / "model.safetensors").unlink()
+    torch.save(policy.model.state_dict(), tmp_path / "pytorch_model.bin")
+    with pytest.raises(ConfigError, match="safetensors"):
+        load_policy(ModelConfig(model=str(tmp_path)), init_seed=0)
