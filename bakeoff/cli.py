@@ -198,7 +198,7 @@ def main() -> None:
     except click.exceptions.Abort:
         raise SystemExit(130) from None
     except click.ClickException as error:
-        error.show()
+        click.echo(f"bakeoff: {error.format_message()}", err=True)
         raise SystemExit(2) from None
     except ConfigError as error:
         click.echo(f"bakeoff: {error}", err=True)
@@ -269,13 +269,17 @@ def _interval(value: dict[str, float] | None) -> str:
 
 
 def _train(method: str, values: dict[str, Any], out: Path, *, quiet: bool) -> None:
-    from bakeoff.cell import run_cell
     from bakeoff.records import RunDirectory
     from bakeoff.settings import cell_config, method_config
     from benchmarks.methods import build_method, method_defaults
 
     defaults = method_defaults(method)
     config = cell_config(method, defaults, values)
+    if out.exists() and not out.is_dir():
+        raise ConfigError(f"--out {out} is a file; name a folder")
+    # torch takes seconds to load, so whatever can be refused without it has been.
+    from bakeoff.cell import run_cell
+
     algorithm = build_method(method_config(config, defaults))
     run_cell(config, algorithm, RunDirectory(out), echo=None if quiet else click.echo)
 

@@ -12,7 +12,7 @@ from torch import Tensor
 from bakeoff.aggregation import loss_weights
 from bakeoff.batch import TokenBatch, collate
 from bakeoff.canaries import SAMPLER_GAP_CEILING
-from bakeoff.config import CellConfig
+from bakeoff.config import CellConfig, SamplingConfig
 from bakeoff.engine.local import LocalEngine
 from bakeoff.interfaces import Algorithm, CriticHead, NoiseAddress, Plan, Source
 from bakeoff.models.critic import ValueHead
@@ -20,9 +20,10 @@ from bakeoff.rollouts.sources import problem_order
 from bakeoff.types import Prompt, Reward, Rollout
 from bakeoff.world import World, autocast_dtype
 
-PROBLEMS = 4
-GROUP = 4
-RESPONSE_TOKENS = 48
+# Small, because every arm of a real model runs these rollouts through whole updates, twice.
+PROBLEMS = 3
+GROUP = 2
+RESPONSE_TOKENS = 32
 GOLD_PROBLEMS = 64
 # Relative to the largest entry: float32 sums in another order, or bf16 matrix products.
 GRADIENT_TOLERANCE = {None: 1e-4, torch.bfloat16: 5e-2}
@@ -125,7 +126,7 @@ def seeds_change_what_they_should(world: World) -> list[Check]:
         return problem_order(1000, seed=seed, batch=0, count=100)
 
     def samples(seed: int) -> object:
-        sampling = replace(world.config.sampling, max_response_tokens=RESPONSE_TOKENS)
+        sampling = _probe_sampling(world)
         groups = world.sampler.sample(
             prompts,
             group_size=GROUP,
@@ -161,13 +162,18 @@ def _probe_prompts(world: World) -> list[Prompt]:
     return [world.prompts.render(p) for p in world.task.problems(split, count=PROBLEMS)]
 
 
+def _probe_sampling(world: World) -> SamplingConfig:
+    sampling = world.config.sampling
+    return replace(sampling, max_response_tokens=min(RESPONSE_TOKENS, sampling.max_response_tokens))
+
+
 def _probe_rollouts(world: World) -> list[Rollout]:
     """Real samples with made-up rewards, half of each group right, so every method has signal."""
     prompts = _probe_prompts(world)
     groups = world.sampler.sample(
         prompts,
         group_size=GROUP,
-        sampling=replace(world.config.sampling, max_response_tokens=RESPONSE_TOKENS),
+        sampling=_probe_sampling(world),
         noise=NoiseAddress(seed=0, batch="doctor"),
     )
     return [

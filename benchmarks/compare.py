@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -55,14 +56,21 @@ def run_comparison(
         write_report: makes the report of a study folder.
 
     Raises:
-        ConfigError: settings that cannot run; no cell has been started.
+        ConfigError: settings that cannot run; nothing is left behind.
         BakeoffError: the gate failed, or every cell did.
     """
     suite = _chosen(suite_file, options)
     cells = matrix(suite, overrides)
     comparison = _Comparison(suite, cells, options)
-    with comparison.mirror:
+    existed = comparison.folder.exists()
+    try:
         comparison.open_gate()
+    except ConfigError:
+        # Settings that only a loaded model or task can refuse leave nothing behind either.
+        if not existed:
+            shutil.rmtree(comparison.folder)
+        raise
+    with comparison.mirror:
         failed = comparison.run()
         write_report(comparison.folder)
         comparison.close()

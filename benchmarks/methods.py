@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 from dataclasses import is_dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from algorithms import PRESETS
 from algorithms.configs import MethodConfig
 from bakeoff.errors import ConfigError
-from bakeoff.interfaces import Algorithm
 from bakeoff.plugins import is_plugin, load_object
 from bakeoff.settings import suggestion
+
+if TYPE_CHECKING:
+    from bakeoff.interfaces import Algorithm
 
 
 def method_defaults(name: str) -> Any:

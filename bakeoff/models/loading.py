@@ -50,6 +50,7 @@ def load_policy(config: ModelConfig, *, init_seed: int) -> Policy:
         ConfigError: nothing there, no tokenizer, no causal language model, or an output head that
             is not linear in the hidden states.
     """
+    device = _device(config.device)
     source = config.model
     random_weights = source.startswith(_RANDOM)
     location, gguf_file = _locate(source.removeprefix(_RANDOM))
@@ -71,7 +72,7 @@ def load_policy(config: ModelConfig, *, init_seed: int) -> Policy:
             )
     except (OSError, ValueError, KeyError, ImportError) as error:
         raise ConfigError(f"model {source!r} cannot be loaded: {_first_line(error)}") from error
-    model.to(torch.device(device_name(config.device)))
+    model.to(device)
     model.eval()
     _require_linear_head(source, model)
     return Policy(
@@ -82,11 +83,13 @@ def load_policy(config: ModelConfig, *, init_seed: int) -> Policy:
     )
 
 
-def device_name(setting: str) -> str:
-    """The torch device that a `device` setting names."""
-    if setting != "auto":
-        return setting
-    return "cuda" if torch.cuda.is_available() else "cpu"
+def _device(setting: str) -> torch.device:
+    if setting == "auto":
+        return torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    try:
+        return torch.empty(0, device=setting).device
+    except (RuntimeError, AssertionError) as error:
+        raise ConfigError(f"device {setting!r} cannot be used: {_first_line(error)}") from None
 
 
 def _locate(source: str) -> tuple[str, str | None]:

