@@ -80,22 +80,22 @@ def _run(cells: Sequence[Cell], out: Path, workers: int) -> None:
 
 
 def _study(method: str, trials: Mapping[float, Sequence[Cell]], out: Path) -> dict[str, object]:
-    """The grid of one method as an Optuna study; a rate whose runs failed is a failed trial."""
-    study = optuna.create_study(
-        direction="maximize",
-        sampler=optuna.samplers.GridSampler({"learning_rate": list(trials)}),
-    )
-    for _ in trials:
-        trial = study.ask()
+    """The grid of one method as an Optuna study; a rate with a failed run is pruned."""
+
+    def objective(trial: optuna.Trial) -> float:
         rate = trial.suggest_categorical("learning_rate", list(trials))
         scores = [
             _final_pass_rate(out / cell.name) for cell in trials[rate] if cell.method == method
         ]
-        known = [score for score in scores if score is not None]
-        if len(known) < len(scores):
-            study.tell(trial, state=optuna.trial.TrialState.FAIL)
-        else:
-            study.tell(trial, statistics.fmean(known))
+        if None in scores:
+            raise optuna.TrialPruned
+        return statistics.fmean(score for score in scores if score is not None)
+
+    study = optuna.create_study(
+        direction="maximize",
+        sampler=optuna.samplers.GridSampler({"learning_rate": list(trials)}),
+    )
+    study.optimize(objective)
     finished = study.get_trials(states=[optuna.trial.TrialState.COMPLETE])
     found = {trial.params["learning_rate"]: trial.value for trial in finished}
     return {
