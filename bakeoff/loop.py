@@ -11,7 +11,14 @@ from bakeoff.aggregation import loss_weights
 from bakeoff.batch import Credit, TokenBatch, collate, take
 from bakeoff.canaries import Canaries
 from bakeoff.config import BudgetAxis, CellConfig
-from bakeoff.interfaces import Algorithm, Engine, RolloutSource, Sampler, UpdateResult
+from bakeoff.interfaces import (
+    Algorithm,
+    Engine,
+    RolloutSource,
+    Sampler,
+    Source,
+    UpdateResult,
+)
 from bakeoff.ledger import Ledger
 from bakeoff.metrics import Metrics, batch_metrics
 from bakeoff.models.flops import FlopsModel
@@ -69,8 +76,10 @@ class Trainer:
         batch = collate(scored, pad_token_id=self.pad_token_id)
         with ledger.phase("annotate"):
             batch = self.engine.annotate(batch)
-        with ledger.phase("measure"):
-            batch = self.engine.measure(batch)
+        if plan.source is Source.CURRENT_POLICY:
+            # Samples of another policy would estimate another divergence.
+            with ledger.phase("measure"):
+                batch = self.engine.measure(batch)
         critic_only = plan.critic is not None and index < plan.critic.warmup_batches
         with ledger.phase("update"):
             credit = self._credit(batch)

@@ -40,8 +40,7 @@ def batch_metrics(
         "kept_rollouts": first.kept_rollouts,
         "trained_tokens": sum(update.trained_tokens for update in updates),
         "entropy": means.get("entropy"),
-        # Samples of another policy would estimate another divergence.
-        "kl_to_start": means.get("kl_to_start") if on_policy else None,
+        "kl_to_start": means.get("kl_to_start"),
         "kl_to_reference": means.get("kl_to_reference"),
         "clip_fraction": _mean(
             u.token_means["clip_fraction"] for u in updates if "clip_fraction" in u.token_means

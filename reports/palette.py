@@ -35,13 +35,13 @@ _NAMES = {"ppo": "PPO", "rft": "RFT", "online_rft": "Online RFT", "grpo": "GRPO"
 # Phases of a cell by what they do, dark to light: charged work first.
 PHASES = {
     "sampling": ("pool", "sample"),
-    "scoring": ("score", "annotate"),
+    "scoring and log-probabilities": ("score", "annotate"),
     "updating": ("update",),
     "other": ("evaluate", "measure", "checkpoint", "load"),
 }
 PHASE_COLOURS = {
     "sampling": "#3f4f6b",
-    "scoring": "#7487a8",
+    "scoring and log-probabilities": "#7487a8",
     "updating": "#a9b8d0",
     "other": "#e1e6ee",
 }

@@ -132,6 +132,14 @@ def test_a_batch_without_a_reward_stops_the_run(trainer, rollouts):
         list(run.train(done=0))
 
 
+def test_only_samples_of_the_policy_itself_measure_its_distance_from_the_start(trainer):
+    offline = trainer(RFTConfig(), budget=budget(STEPS, 1), batches=4)
+    online = trainer(OnlineRFTConfig(), budget=budget(STEPS, 1))
+    ((_, off),), ((_, on),) = offline.train(done=0), online.train(done=0)
+    assert off["kl_to_start"] is None
+    assert on["kl_to_start"] is not None
+
+
 def test_a_source_that_misses_an_update_is_caught(trainer):
     run = trainer(GRPOConfig(), budget=budget(STEPS, 3), canaries=Canaries)
     with pytest.raises(CanaryError, match="sampler and trainer disagree"):

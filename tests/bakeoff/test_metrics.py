@@ -56,7 +56,7 @@ def test_all_wrong_has_no_length_of_correct_ones(rollouts):
 
 def test_numbers_that_mean_nothing_for_a_method_are_none(rollouts):
     offline, online = metrics_of(RFTConfig(), rollouts), metrics_of(OnlineRFTConfig(), rollouts)
-    for name in ("kl_to_start", "sampler_gap_mean", "sampler_gap_max"):
+    for name in ("sampler_gap_mean", "sampler_gap_max"):
         assert offline[name] is None
         assert online[name] is not None
     assert online["ratio_mean"] is None
