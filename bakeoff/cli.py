@@ -237,7 +237,7 @@ def _show(study: Path) -> None:
             f"{result['ledger']['device_seconds']:,.0f}" if "ledger" in result else "",
         )
     # A pipe has no width of its own.
-    console = Console(width=None if sys.stdout.isatty() else 110)
+    console = Console(width=None if sys.stdout.isatty() else 116)
     console.print(table)
     if not summary["gate"]["passed"]:
         console.print("[bold red]NOT COMPARABLE:[/] " + "; ".join(summary["gate"]["failed"]))

@@ -41,6 +41,10 @@ def _lead(study: Study, comparison: Comparison) -> str:
         start = f", from {100 * comparison.start.metrics[PRIMARY].mean:.1f} % at the start"
     if len(scores) == 1:
         return f"After {budget}, {display_name(best)} reaches {number} {PRIMARY}{start}."
+    tied = [display_name(m) for m, other in scores.items() if other.mean == score.mean]
+    if len(tied) > 1:
+        shared = f"{_listed(tied)} share the highest mean"
+        return f"At an equal budget of {budget}, {shared}: {number}{start}."
     mine = [pair for pair in comparison.pairs_of(PRIMARY) if best in (pair.a, pair.b)]
     open_rivals = [
         display_name(pair.b if pair.a == best else pair.a)

@@ -1,6 +1,7 @@
 import numpy as np
 import pytest
 
+from bakeoff.records import read_json
 from reports.comparison import compare
 from reports.load import load_study
 from reports.verdict import duration, gate_line, sentences, size
@@ -25,6 +26,13 @@ def test_a_small_lead_is_not_called_a_lead(make_study):
     lead, unclear, _ = said(make_study(methods=("ppo", "online_rft"), problems=16))
     assert "its lead over no other method is established" in lead
     assert unclear == "1 of 1 pair is inconclusive: PPO against Online RFT."
+
+
+def test_equal_means_share_the_lead(make_study):
+    path = make_study(methods=("ppo", "grpo"), seeds=(0,))
+    ppo, grpo = (path / c["directory"] for c in read_json(path / "study.json")["cells"])
+    (grpo / "evaluations.jsonl").write_text((ppo / "evaluations.jsonl").read_text())
+    assert "PPO and GRPO share the highest mean" in said(path)[0]
 
 
 def test_one_seed_is_owned_up_to(make_study):
