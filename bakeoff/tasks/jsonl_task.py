@@ -74,6 +74,7 @@ class JsonlTask:
 
 
 def _split_of(question: str) -> Split:
-    digest = hashlib.blake2b(question.encode(), digest_size=8).digest()
+    # Salted: questions that another task chose by a hash of theirs must still spread over all.
+    digest = hashlib.blake2b(question.encode(), digest_size=8, person=b"jsonl").digest()
     bucket = int.from_bytes(digest, "big") % 100
     return next(split for split, buckets in _BUCKETS.items() if bucket in buckets)

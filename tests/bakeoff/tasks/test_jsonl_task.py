@@ -5,6 +5,7 @@ from pathlib import Path
 import pytest
 
 from bakeoff.errors import ConfigError
+from bakeoff.tasks import arithmetic
 from bakeoff.tasks.jsonl_task import JsonlTask
 from bakeoff.types import Split
 
@@ -89,3 +90,14 @@ def test_solutions_are_the_demonstrations(tmp_path: Path) -> None:
 def test_without_solutions_there_are_no_demonstrations(tmp_path: Path) -> None:
     with pytest.raises(ConfigError, match="'solution'"):
         JsonlTask(write(tmp_path / "sums.jsonl", 100)).demonstrations(seed=0)
+
+
+def test_questions_of_another_tasks_split_still_spread_over_every_split(tmp_path):
+    file = tmp_path / "exported.jsonl"
+    exported = arithmetic.problems(Split.TRAIN, count=300)
+    file.write_text(
+        "".join(json.dumps({"question": p.question, "answer": p.answer}) + "\n" for p in exported)
+    )
+    task = JsonlTask(file)
+    for split, share in ((Split.TRAIN, 0.8), (Split.VALIDATION, 0.1), (Split.TEST, 0.1)):
+        assert len(task.problems(split)) == pytest.approx(300 * share, rel=0.5)
