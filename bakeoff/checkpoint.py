@@ -4,9 +4,8 @@ from __future__ import annotations
 
 import os
 import shutil
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
 import torch
 from safetensors.torch import load_file, save_file
@@ -110,11 +109,6 @@ def load_random_state(path: Path) -> None:
             torch.set_rng_state(state)
         else:
             torch.cuda.set_rng_state(state, int(name.removeprefix("cuda")))
-
-
-def write_progress(path: Path, progress: Mapping[str, Any]) -> None:
-    """Writes counters and cursors: exact, since JSON keeps every float64."""
-    write_json(path, progress)
 
 
 def _tensors(module: nn.Module) -> dict[str, Tensor]:

@@ -103,12 +103,6 @@ class Algorithm(Protocol):
         ...
 
 
-class AlgorithmConfig(Protocol):
-    """A frozen dataclass of a method's settings that can build the method."""
-
-    def build(self) -> Algorithm: ...
-
-
 @dataclass(frozen=True, slots=True, kw_only=True)
 class NoiseAddress:
     """Where the noise of a sampling call comes from.

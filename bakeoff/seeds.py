@@ -33,8 +33,3 @@ def generator(*address: int | str) -> np.random.Generator:
 def uniforms(*address: int | str, count: int) -> NDArray[np.float64]:
     """`count` draws from [0, 1): one per response position of the rollout at this address."""
     return generator(*address).random(count)
-
-
-def integer_seed(*address: int | str) -> int:
-    """A 63-bit seed for libraries that take one."""
-    return int(generator(*address).integers(0, 2**63 - 1))

@@ -4,17 +4,20 @@ import numpy as np
 from hypothesis import given
 from hypothesis import strategies as st
 
-from bakeoff.seeds import generator, integer_seed, uniforms
+from bakeoff.seeds import generator, uniforms
 
 _parts = st.integers(-(2**70), 2**70) | st.text(max_size=6)
 _addresses = st.lists(_parts, min_size=1, max_size=4).map(tuple)
 
 
+def first_integer(*address: int | str) -> int:
+    return int(generator(*address).integers(0, 2**63 - 1))
+
+
 @given(address=_addresses)
 def test_an_address_determines_its_draws(address: tuple[int | str, ...]) -> None:
     assert np.array_equal(uniforms(*address, count=5), uniforms(*address, count=5))
-    assert integer_seed(*address) == integer_seed(*address)
-    assert 0 <= integer_seed(*address) < 2**63
+    assert first_integer(*address) == first_integer(*address)
 
 
 @given(one=_addresses, other=_addresses)
@@ -34,7 +37,7 @@ def test_a_longer_response_begins_with_the_same_draws(
 
 def test_addresses_that_read_alike_stay_apart() -> None:
     addresses = [(1, 23), (12, 3), (123,), ("123",), ("1", 23), (1, "23"), ("12", "3")]
-    draws = [integer_seed(*address) for address in addresses]
+    draws = [first_integer(*address) for address in addresses]
     assert len(set(draws)) == len(addresses)
 
 
@@ -63,4 +66,4 @@ def test_draws_are_uniform() -> None:
 
 def test_an_address_keeps_its_draws_between_versions() -> None:
     # Changing these changes every published run.
-    assert integer_seed(0, 1, "arithmetic/train/42", 3) == 4776040986609460607
+    assert first_integer(0, 1, "arithmetic/train/42", 3) == 4776040986609460607
