@@ -224,7 +224,7 @@ class _Run:
         self._directory.write_status(
             "running",
             progress=min(1.0, reached),
-            batch=done,
+            step=self._ledger.optimizer_steps,
             reward=metrics["reward"],
             tokens_per_second=ledger["tokens_per_second"],
             wall_seconds=ledger["wall_seconds"],
@@ -292,4 +292,8 @@ class _Run:
         self._evaluate(done, final=True, samples=self._config.evaluation.final_samples)
         checkpoint.replace_directory(self._directory.policy, self._engine.save_policy)
         self._checkpoint(done)
-        self._directory.write_status("finished", progress=1.0, batch=done)
+        last = records.read_json(self._directory.status)
+        shown = {name: last[name] for name in ("reward", "tokens_per_second") if name in last}
+        self._directory.write_status(
+            "finished", progress=1.0, step=self._ledger.optimizer_steps, **shown
+        )

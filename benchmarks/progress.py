@@ -54,8 +54,8 @@ class MatrixProgress:
         for name in sorted(names & self._cells.keys()):
             status = self._status(name)
             self._console.print(
-                f"{now - self._start:5.0f} s  {name}  {_share(status)}  batch "
-                f"{status.get('batch', 0)}  reward {_number(status, 'reward', '.3f')}  "
+                f"{now - self._start:5.0f} s  {name}  {_share(status)}  step "
+                f"{status.get('step', 0)}  reward {_number(status, 'reward', '.3f')}  "
                 f"{_number(status, 'tokens_per_second', ',.0f')} tokens/s  "
                 f"{status.get('message', '')}".rstrip(),
                 highlight=False,
@@ -64,7 +64,7 @@ class MatrixProgress:
 
     def _table(self, running: frozenset[str]) -> Group:
         table = Table(
-            "cell", "", "share", "batch", "reward", "tokens/s", "ETA", box=None, pad_edge=False
+            "cell", "", "share", "step", "reward", "tokens/s", "ETA", box=None, pad_edge=False
         )
         for name in self._cells:
             status = self._status(name)
@@ -73,7 +73,7 @@ class MatrixProgress:
                 name,
                 ProgressBar(total=1.0, completed=share, width=16),
                 _share(status) if status["state"] != "failed" else "[red]failed[/]",
-                str(status.get("batch", "")),
+                str(status.get("step", "")),
                 _number(status, "reward", ".3f"),
                 _number(status, "tokens_per_second", ",.0f"),
                 (_eta(status) or status.get("message", "")) if name in running else "",
