@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 import importlib.util
+import os
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -51,6 +52,9 @@ def load_policy(config: ModelConfig, *, init_seed: int) -> Policy:
             is not linear in the hidden states.
     """
     device = _device(config.device)
+    if device.type == "cpu":
+        # Saving a checkpoint imports an installed DeepSpeed, which warns when it has to guess.
+        os.environ.setdefault("DS_ACCELERATOR", "cpu")
     source = config.model
     random_weights = source.startswith(_RANDOM)
     location, gguf_file = _locate(source.removeprefix(_RANDOM))
