@@ -87,14 +87,14 @@ class Ledger:
 
     def snapshot(self) -> dict[str, Any]:
         """The ledger as a record."""
-        generating = self.seconds.get("sample", 0.0)
         return self._counters() | {
             "seconds": dict(self.seconds),
             "device_seconds": self.device_seconds,
             "wall_seconds": self.wall_seconds,
             # Of the whole charged cell, so that arms with cheap and dear updates compare.
             "tokens_per_second": self.sampled_tokens / max(self.device_seconds, 1e-9),
-            "sampling_tokens_per_second": self.sampled_tokens / max(generating, 1e-9),
+            "sampling_tokens_per_second": self.sampled_tokens
+            / max(self.seconds.get("sample", 0.0), 1e-9),
             "training_tokens_per_second": self.trained_tokens
             / max(self.seconds.get("update", 0.0), 1e-9),
             "peak_bytes": dict(self._memory.peak_bytes),

@@ -34,7 +34,7 @@ _FIXED = {"ppo": 0, "rft": 1, "online_rft": 2, "grpo": 3, "sft": 4}
 _NAMES = {"ppo": "PPO", "rft": "RFT", "online_rft": "Online RFT", "grpo": "GRPO", "sft": "SFT"}
 # Phases of a cell by what they do, dark to light: charged work first.
 PHASES = {
-    "sampling": ("pool", "sample"),
+    "sampling": ("sample",),
     "scoring and log-probabilities": ("score", "annotate"),
     "updating": ("update",),
     "other": ("evaluate", "measure", "checkpoint", "load"),

@@ -46,7 +46,7 @@ def test_the_same_seed_draws_the_same_and_another_seed_others(evaluator):
     assert [r.completion for r in one] != [r.completion for r in other]
 
 
-def test_a_response_cut_at_the_limit_is_wrong_even_with_the_answer_in_it(evaluator, monkeypatch):
+def test_a_response_cut_at_the_limit_is_wrong_even_with_the_answer_in_it(evaluator):
     judge = evaluator()
     completions = judge._draw(4, judge.sampling)
     right = type(completions[0][0])

@@ -131,8 +131,8 @@ def _write_cell(
     phases = {"load": 2.0, "sample": device_seconds * (1 - update - 0.05), 
               "score": device_seconds * 0.05,
               "update": device_seconds * update, "evaluate": 40.0, "checkpoint": 6.0}  # fmt: skip
-    if offline:
-        phases["pool"] = phases.pop("sample")
+    if not offline:
+        phases["measure"] = 1.0
     records.write_json(
         run.ledger,
         {
