@@ -50,6 +50,51 @@ def group_outcome(rewards: Tensor, groups: Tensor, response_mask: Tensor) -> Ten
     return standardize(rewards, groups)[:, None] * response_mask
 
 
+def process_outcome(
+    step_rewards: Tensor, step_mask: Tensor, groups: Tensor, response_mask: Tensor
+) -> Tensor:
+    """Process supervision (arXiv:2402.03300v3 section 4.1.3): standardized step rewards to go.
+
+    Every step reward is standardized over all steps of all rollouts of its group; a token's
+    advantage is the sum over the steps that end at it or after it. It is a sum, so early tokens
+    of responses with many steps have larger advantages.
+
+    Args:
+        step_rewards: [N, T], read where `step_mask` holds.
+        step_mask: [N, T] bool; True at each step's last token.
+        groups: [N].
+        response_mask: [N, T] bool.
+
+    Returns:
+        [N, T]; 0 after a response's last step and off the mask.
+    """
+    rows = step_mask.nonzero()[:, 0]
+    standardized = torch.zeros_like(step_rewards)
+    standardized[step_mask] = standardize(step_rewards[step_mask], groups[rows])
+    return to_go(standardized) * response_mask
+
+
+def centred(rewards: Tensor, groups: Tensor) -> Tensor:
+    """[N] rewards minus the mean of their group (Dr. GRPO, arXiv:2503.20783)."""
+    index, mean = group_means(rewards, groups)
+    return (rewards.double() - mean[index]).float()
+
+
+def leave_one_out(rewards: Tensor, groups: Tensor) -> Tensor:
+    """[N] rewards minus the mean of the *other* rewards of their group (arXiv:2402.14740).
+
+    Equal to ``G / (G - 1)`` times the centred reward; 0 in a group of one.
+    """
+    index, _ = group_means(rewards, groups)
+    size = torch.bincount(index)[index]
+    return centred(rewards, groups) * size / (size - 1).clamp(min=1)
+
+
+def to_go(token_rewards: Tensor) -> Tensor:
+    """[N, T] sums of the rewards at each token and after it (gamma = 1)."""
+    return token_rewards.flip(1).cumsum(dim=1).flip(1)
+
+
 def generalized_advantages(
     token_rewards: Tensor,
     values: Tensor,
@@ -83,10 +128,14 @@ def generalized_advantages(
 
 
 def whiten(values: Tensor, mask: Tensor) -> Tensor:
-    """Values with mean 0 and population std 1 over the masked entries, 0 elsewhere."""
+    """Values with mean 0 and population std 1 over the masked entries, 0 elsewhere.
+
+    Equal values give exactly 0, as in `standardize`.
+    """
+    whitened = torch.zeros_like(values)
     chosen = values[mask]
-    std = chosen.std(correction=0)
-    return ((values - chosen.mean()) / (std + STANDARDIZE_EPSILON)) * mask
+    whitened[mask] = standardize(chosen, torch.zeros_like(chosen, dtype=torch.int64))
+    return whitened
 
 
 def terminal_rewards(rewards: Tensor, response_mask: Tensor) -> Tensor:

@@ -10,56 +10,93 @@ from typing import Annotated, Literal
 
 from bakeoff.errors import ConfigError
 
+GroupSize = Annotated[int, "completions a problem (G, k)"]
+Epochs = Annotated[int, "passes over each rollout batch (mu), or over the pool"]
+Minibatches = Annotated[int, "optimizer steps of one pass"]
+ClipEpsilon = Annotated[float | None, "the ratio is clipped to 1 -+ this; none: no clip"]
+ClipHigh = Annotated[float | None, "upper clip, 1 + this (clip-higher); none: clip_epsilon"]
+KLCoefficient = Annotated[float, "beta; where and how it enters is the method's; 0: no reference"]
+Supervision = Annotated[
+    Literal["outcome", "process"], "rewards at the end, or at the end of every step"
+]
+PoolProblems = Annotated[
+    int | None, "problems in the pool; none: as many as the budget of tokens pays for"
+]
+Deduplicate = Annotated[
+    Literal["none", "text", "equations"],
+    "keep one of the correct responses to a problem with equal text, or with equal lists of "
+    "equations (arXiv:2308.01825v2)",
+]
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SFTConfig:
-    """Supervised fine-tuning on the task's demonstrations."""
+    """Supervised fine-tuning on the task's demonstrations, or on faultless solutions."""
 
-    group_size: Annotated[int, "demonstrations a problem"] = 1
+    group_size: GroupSize = 1
+    gold: Annotated[bool, "faultless solutions instead of the task's demonstrations"] = False
+    updates: Annotated[
+        int | None, "optimizer steps, for a budget that sampling would spend; none: the budget's"
+    ] = None
 
     def __post_init__(self) -> None:
-        _positive(self, "group_size")
+        _positive(self, "group_size", "updates")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RFTConfig:
     """Rejection-sampling fine-tuning on a pool that the initial policy wrote before training."""
 
-    group_size: Annotated[int, "completions a problem (k)"] = 8
-    epochs: Annotated[int, "passes over the pool"] = 1
-    deduplicate: Annotated[bool, "keep one of equal responses to a problem"] = False
-    pool_problems: Annotated[
-        int | None, "problems in the pool; none: as many as the budget of tokens pays for"
-    ] = None
+    group_size: GroupSize = 8
+    epochs: Epochs = 1
+    deduplicate: Deduplicate = "none"
+    pool_problems: PoolProblems = None
 
     def __post_init__(self) -> None:
-        _positive(self, "group_size", "epochs")
-        if self.pool_problems is not None:
-            _positive(self, "pool_problems")
+        _positive(self, "group_size", "epochs", "pool_problems")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class OnlineRFTConfig:
     """Rejection-sampling fine-tuning on what the current policy writes."""
 
-    group_size: Annotated[int, "completions a problem (k)"] = 8
-    epochs: Annotated[int, "passes over each batch"] = 1
+    group_size: GroupSize = 8
+    epochs: Epochs = 1
+    kl_coefficient: KLCoefficient = 0.0
+    accept_above: Annotated[
+        float | None, "keep what is rewarded above this; none: what the verifier calls correct"
+    ] = None
 
     def __post_init__(self) -> None:
         _positive(self, "group_size", "epochs")
+        _not_negative(self, "kl_coefficient")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DPOConfig:
+    """Direct preference optimization on pairs from the initial policy's pool."""
+
+    group_size: GroupSize = 8
+    epochs: Epochs = 1
+    kl_coefficient: KLCoefficient = 0.1
+    pool_problems: PoolProblems = None
+
+    def __post_init__(self) -> None:
+        _positive(self, "epochs", "kl_coefficient", "pool_problems")
+        _a_group(self)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PPOConfig:
     """Proximal policy optimization with a learned critic."""
 
-    group_size: Annotated[int, "completions a problem"] = 1
-    epochs: Annotated[int, "passes over each rollout batch"] = 1
-    minibatches: Annotated[int, "optimizer steps of one pass"] = 1
-    clip_epsilon: Annotated[float, "the ratio is clipped to 1 -+ this"] = 0.2
-    kl_coefficient: Annotated[float, "beta of eq. 2, on k1 in the reward; 0 needs no reference"] = (
-        0.04
-    )
+    group_size: GroupSize = 1
+    epochs: Epochs = 1
+    minibatches: Minibatches = 1
+    clip_epsilon: ClipEpsilon = 0.2
+    clip_epsilon_high: ClipHigh = None
+    kl_coefficient: KLCoefficient = 0.04
+    supervision: Supervision = "outcome"
     gamma: Annotated[float, "discount"] = 1.0
     gae_lambda_policy: Annotated[float, "lambda of the advantages"] = 1.0
     gae_lambda_critic: Annotated[float, "lambda of the critic's targets"] = 1.0
@@ -73,7 +110,9 @@ class PPOConfig:
     critic_warmup_batches: Annotated[int, "first batches that train the critic alone"] = 0
 
     def __post_init__(self) -> None:
-        _positive(self, "group_size", "epochs", "minibatches", "clip_epsilon")
+        _positive(self, "group_size")
+        _updates(self)
+        _positive(self, "clip_epsilon_high")
         _not_negative(self, "kl_coefficient", "value_loss_coefficient", "critic_warmup_batches")
         for name in ("gamma", "gae_lambda_policy", "gae_lambda_critic"):
             if not 0 <= getattr(self, name) <= 1:
@@ -82,35 +121,211 @@ class PPOConfig:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class GRPOConfig:
-    """Group relative policy optimization with outcome supervision."""
+    """Group relative policy optimization; with outer iterations, Algorithm 1 whole."""
 
-    group_size: Annotated[int, "completions a problem (G); the paper's runs use 64"] = 8
-    epochs: Annotated[int, "passes over each rollout batch (mu)"] = 1
-    minibatches: Annotated[int, "optimizer steps of one pass"] = 1
-    clip_epsilon: Annotated[float, "the ratio is clipped to 1 -+ this"] = 0.2
-    kl_coefficient: Annotated[float, "beta, on k3 in the loss; 0 needs no reference"] = 0.04
-    reference_refresh_every: Annotated[
-        int | None, "batches between pi_ref := pi_theta; none: pi_ref stays the start"
+    group_size: GroupSize = 8
+    epochs: Epochs = 1
+    minibatches: Minibatches = 1
+    clip_epsilon: ClipEpsilon = 0.2
+    clip_epsilon_high: ClipHigh = None
+    kl_coefficient: KLCoefficient = 0.04
+    supervision: Supervision = "outcome"
+    iteration_batches: Annotated[
+        int | None, "rollout batches of one outer iteration (M); none: a single iteration"
     ] = None
+    reset_reference: Annotated[bool, "pi_ref := pi_theta at every new iteration"] = False
+    refit_reward_model: Annotated[
+        bool, "go on training the reward model after every iteration, on its rollouts"
+    ] = False
+    replay_share: Annotated[
+        float, "of a refit's examples, drawn from earlier ones; DeepSeekMath takes 0.1"
+    ] = 0.1
 
     def __post_init__(self) -> None:
-        _positive(self, "group_size", "epochs", "minibatches", "clip_epsilon")
+        _a_group(self)
+        _updates(self)
+        _positive(self, "clip_epsilon_high")
         _not_negative(self, "kl_coefficient")
-        if self.group_size < 2:
+        _positive(self, "iteration_batches")
+        if (self.iteration_batches is None) == (self.reset_reference or self.refit_reward_model):
             raise ConfigError(
-                "group_size must be at least 2 for GRPO, got 1: a group of one has no spread, so "
-                "every advantage is 0"
+                "iteration_batches goes with reset_reference or refit_reward_model: it says how "
+                f"often; got iteration_batches {self.iteration_batches}, reset_reference "
+                f"{self.reset_reference}, refit_reward_model {self.refit_reward_model}"
             )
-        if self.reference_refresh_every is not None and self.reference_refresh_every < 1:
-            raise ConfigError("reference_refresh_every must be at least 1, or none")
+        if not 0 <= self.replay_share < 1:
+            raise ConfigError(f"replay_share must be in [0, 1), got {self.replay_share}")
 
 
-MethodConfig = SFTConfig | RFTConfig | OnlineRFTConfig | PPOConfig | GRPOConfig
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DrGRPOConfig:
+    """GRPO without its two divisions: by the group's std and by the response's length."""
+
+    group_size: GroupSize = 8
+    epochs: Epochs = 1
+    minibatches: Minibatches = 1
+    clip_epsilon: ClipEpsilon = 0.2
+    kl_coefficient: KLCoefficient = 0.0
+
+    def __post_init__(self) -> None:
+        _a_group(self)
+        _updates(self)
+        _not_negative(self, "kl_coefficient")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DAPOConfig:
+    """GRPO with clip-higher, a token mean and dynamic sampling, without KL."""
+
+    group_size: GroupSize = 8
+    epochs: Epochs = 1
+    minibatches: Minibatches = 1
+    clip_epsilon: ClipEpsilon = 0.2
+    clip_epsilon_high: ClipHigh = 0.28
+    sampling_rounds: Annotated[
+        int, "draws of problems at most, until a batch is full of groups with a spread; 1: no more"
+    ] = 4
+
+    def __post_init__(self) -> None:
+        _a_group(self)
+        _updates(self)
+        _positive(self, "clip_epsilon_high")
+        _positive(self, "sampling_rounds")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class GSPOConfig:
+    """GRPO with one ratio a sequence."""
+
+    group_size: GroupSize = 8
+    epochs: Epochs = 1
+    minibatches: Minibatches = 1
+    clip_epsilon: ClipEpsilon = 3e-4
+    clip_epsilon_high: ClipHigh = 4e-4
+
+    def __post_init__(self) -> None:
+        _a_group(self)
+        _updates(self)
+        _positive(self, "clip_epsilon_high")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CISPOConfig:
+    """GRPO whose clipped ratio weighs log pi instead of cutting its gradient."""
+
+    group_size: GroupSize = 8
+    epochs: Epochs = 1
+    minibatches: Minibatches = 1
+    ratio_limit: Annotated[float, "largest weight a ratio may give; the paper states none"] = 5.0
+
+    def __post_init__(self) -> None:
+        _a_group(self)
+        _positive(self, "epochs", "minibatches", "ratio_limit")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RLOOConfig:
+    """REINFORCE with the mean of the other rewards of the group as its baseline."""
+
+    group_size: GroupSize = 8
+    kl_coefficient: KLCoefficient = 0.04
+
+    def __post_init__(self) -> None:
+        _a_group(self)
+        _not_negative(self, "kl_coefficient")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ReinforcePlusPlusConfig:
+    """REINFORCE with PPO's clip and advantages normalised over the whole batch."""
+
+    group_size: GroupSize = 1
+    epochs: Epochs = 1
+    minibatches: Minibatches = 1
+    clip_epsilon: ClipEpsilon = 0.2
+    kl_coefficient: KLCoefficient = 0.01
+    group_baseline: Annotated[
+        bool, "take the group's mean off the reward; the KL is then k2 in the loss"
+    ] = False
+
+    def __post_init__(self) -> None:
+        _positive(self, "group_size")
+        _updates(self)
+        _not_negative(self, "kl_coefficient")
+        if self.group_baseline:
+            _a_group(self)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ReinforceConfig:
+    """REINFORCE with a clip, with or without the groups that are all wrong or all correct."""
+
+    group_size: GroupSize = 8
+    epochs: Epochs = 1
+    minibatches: Minibatches = 1
+    clip_epsilon: ClipEpsilon = 0.2
+    drop_all_wrong: Annotated[bool, "leave groups out in which all are wrong"] = False
+    drop_all_correct: Annotated[bool, "leave groups out in which all are correct"] = False
+    subtract_mean: Annotated[bool, "take the group's mean off the reward"] = False
+    divide_by_std: Annotated[bool, "divide by the group's std, where there is a spread"] = False
+
+    def __post_init__(self) -> None:
+        _positive(self, "group_size")
+        _updates(self)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RAFTPlusPlusConfig:
+    """Online RFT with importance ratios and a clip."""
+
+    group_size: GroupSize = 8
+    epochs: Epochs = 1
+    minibatches: Minibatches = 1
+    clip_epsilon: ClipEpsilon = 0.2
+    clip_epsilon_high: ClipHigh = None
+
+    def __post_init__(self) -> None:
+        _positive(self, "group_size")
+        _updates(self)
+        _positive(self, "clip_epsilon_high")
+
+
+MethodConfig = (
+    SFTConfig
+    | RFTConfig
+    | OnlineRFTConfig
+    | DPOConfig
+    | PPOConfig
+    | GRPOConfig
+    | DrGRPOConfig
+    | DAPOConfig
+    | GSPOConfig
+    | CISPOConfig
+    | RLOOConfig
+    | ReinforcePlusPlusConfig
+    | ReinforceConfig
+    | RAFTPlusPlusConfig
+)
+
+
+def _updates(config: object) -> None:
+    """Checks how often a method updates on a batch, and its clip."""
+    _positive(config, "epochs", "minibatches", "clip_epsilon")
+
+
+def _a_group(config: object) -> None:
+    size = config.group_size  # type: ignore[attr-defined]
+    if size < 2:
+        raise ConfigError(
+            f"group_size must be at least 2, got {size}: a group of one has no spread, so nothing "
+            "in it is better than anything else"
+        )
 
 
 def _positive(config: object, *names: str) -> None:
     for name in names:
-        if (value := getattr(config, name)) <= 0:
+        value = getattr(config, name)
+        if value is not None and value <= 0:
             raise ConfigError(f"{name} must be above 0, got {value}")
 
 

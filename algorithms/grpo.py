@@ -1,12 +1,14 @@
-"""Group relative policy optimization with outcome supervision (arXiv:2402.03300v3 section 4.1)."""
+"""Group relative policy optimization (arXiv:2402.03300v3 section 4.1), Algorithm 1 included."""
 
 from collections.abc import Mapping
 
-from algorithms.advantages import group_outcome
+from torch import Tensor
+
+from algorithms.advantages import group_outcome, process_outcome
 from algorithms.configs import GRPOConfig
-from algorithms.losses import clip_fraction, clipped_surrogate, kl_k3
-from bakeoff.batch import Credit, Outputs, TokenBatch, TokenLosses, present
-from bakeoff.interfaces import Plan, Source
+from algorithms.losses import Clip, add_kl, clipped_losses, kl_k3
+from bakeoff.batch import Credit, Outputs, TokenBatch, TokenLosses
+from bakeoff.interfaces import IterationPlan, Plan, Source
 
 
 class GRPO:
@@ -14,6 +16,8 @@ class GRPO:
 
     def __init__(self, config: GRPOConfig) -> None:
         self.config = config
+        self._clip = Clip.of(config.clip_epsilon, config.clip_epsilon_high)
+        self._process = config.supervision == "process"
 
     @property
     def plan(self) -> Plan:
@@ -23,37 +27,46 @@ class GRPO:
             reference=self.config.kl_coefficient > 0,
             epochs=self.config.epochs,
             minibatches=self.config.minibatches,
-            reference_refresh_every=self.config.reference_refresh_every,
+            process_supervision=self._process,
+            iteration=self._iteration,
         )
 
     @property
     def conventions(self) -> Mapping[str, str]:
         beta = self.config.kl_coefficient
         return {
-            "advantage": "outcome reward, group mean and population std",
-            "loss": f"clipped surrogate, epsilon {self.config.clip_epsilon:g}",
+            "advantage": (
+                "step rewards over the group's mean and population std, summed to go"
+                if self._process
+                else "outcome reward, group mean and population std"
+            ),
+            "loss": f"clipped surrogate, epsilon {self._clip}",
             "kl": f"k3 in the loss, beta {beta:g}" if beta else "none",
         }
 
     def assign_credit(self, batch: TokenBatch) -> Credit:
-        return Credit(
-            advantages=group_outcome(batch.rewards, batch.groups, batch.response_mask),
-            keep=batch.response_mask.any(dim=1),
-        )
+        return Credit(advantages=self._advantages(batch), keep=batch.response_mask.any(dim=1))
 
     def token_losses(self, batch: TokenBatch, credit: Credit, outputs: Outputs) -> TokenLosses:
-        old_logprobs = present(batch.old_logprobs, "old_logprobs")
-        epsilon = self.config.clip_epsilon
-        policy = clipped_surrogate(
-            outputs.logprobs, old_logprobs, credit.advantages, clip_epsilon=epsilon
-        )
-        metrics = {
-            "clip_fraction": clip_fraction(
-                outputs.logprobs, old_logprobs, credit.advantages, clip_epsilon=epsilon
+        losses = clipped_losses(batch, credit, outputs.logprobs, clip=self._clip)
+        beta = self.config.kl_coefficient
+        return add_kl(losses, batch, outputs, estimator=kl_k3, coefficient=beta)
+
+    def _advantages(self, batch: TokenBatch) -> Tensor:
+        if self._process:
+            return process_outcome(
+                batch.step_rewards, batch.step_mask, batch.groups, batch.response_mask
             )
-        }
-        if self.config.kl_coefficient:
-            kl = kl_k3(outputs.logprobs, present(batch.ref_logprobs, "ref_logprobs"))
-            policy = policy + self.config.kl_coefficient * kl
-            metrics["kl_to_reference"] = kl.detach()
-        return TokenLosses(policy=policy, metrics=metrics)
+        return group_outcome(batch.rewards, batch.groups, batch.response_mask)
+
+    @property
+    def _iteration(self) -> IterationPlan | None:
+        config = self.config
+        if config.iteration_batches is None:
+            return None
+        return IterationPlan(
+            batches=config.iteration_batches,
+            reset_reference=config.reset_reference and config.kl_coefficient > 0,
+            refit_reward_model=config.refit_reward_model,
+            replay_share=config.replay_share,
+        )

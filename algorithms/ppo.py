@@ -1,6 +1,7 @@
 """Proximal policy optimization with a learned critic.
 
-Sources: arXiv:1707.06347v2; arXiv:2402.03300v3 eq. 1 and 2.
+Sources: arXiv:1707.06347v2; arXiv:2402.03300v3 eq. 1 and 2; for process supervision
+arXiv:2312.08935v3, which states nothing but where the rewards are.
 
 Departures from the classic RLHF recipe: lambda = 1 on both sides by default, because a terminal
 reward otherwise fades over long responses, and the two lambdas are decoupled (arXiv:2503.01491).
@@ -12,13 +13,7 @@ from torch import Tensor
 
 from algorithms.advantages import generalized_advantages, terminal_rewards, whiten
 from algorithms.configs import PPOConfig
-from algorithms.losses import (
-    clip_fraction,
-    clipped_squared_error,
-    clipped_surrogate,
-    kl_k1,
-    squared_error,
-)
+from algorithms.losses import Clip, clipped_losses, clipped_squared_error, kl_k1, squared_error
 from bakeoff.batch import Credit, Outputs, TokenBatch, TokenLosses, present
 from bakeoff.interfaces import CriticHead, CriticPlan, Plan, Source
 
@@ -28,6 +23,8 @@ class PPO:
 
     def __init__(self, config: PPOConfig) -> None:
         self.config = config
+        self._clip = Clip.of(config.clip_epsilon, config.clip_epsilon_high)
+        self._process = config.supervision == "process"
 
     @property
     def plan(self) -> Plan:
@@ -44,19 +41,22 @@ class PPO:
             epochs=self.config.epochs,
             minibatches=self.config.minibatches,
             credit_uses_old_logprobs=self.config.kl_coefficient > 0,
+            process_supervision=self._process,
         )
 
     @property
     def conventions(self) -> Mapping[str, str]:
         config = self.config
         whitened = ", whitened over the batch" if config.whiten_advantages else ""
+        placed = ", a reward at every step's end" if self._process else ""
         return {
             "advantage": (
                 f"GAE, {config.critic} critic, gamma {config.gamma:g}, lambda "
                 f"{config.gae_lambda_policy:g} (policy) and {config.gae_lambda_critic:g} (critic)"
                 + whitened
+                + placed
             ),
-            "loss": f"clipped surrogate, epsilon {config.clip_epsilon:g}",
+            "loss": f"clipped surrogate, epsilon {self._clip}",
             "kl": (
                 f"k1 in the reward, beta {config.kl_coefficient:g}"
                 if config.kl_coefficient
@@ -76,23 +76,20 @@ class PPO:
         return Credit(advantages=advantages, keep=batch.response_mask.any(dim=1), returns=returns)
 
     def token_losses(self, batch: TokenBatch, credit: Credit, outputs: Outputs) -> TokenLosses:
-        old_logprobs = present(batch.old_logprobs, "old_logprobs")
-        epsilon = self.config.clip_epsilon
-        return TokenLosses(
-            policy=clipped_surrogate(
-                outputs.logprobs, old_logprobs, credit.advantages, clip_epsilon=epsilon
-            ),
-            critic=self._value_loss(batch, credit, present(outputs.values, "values")),
-            metrics={
-                "clip_fraction": clip_fraction(
-                    outputs.logprobs, old_logprobs, credit.advantages, clip_epsilon=epsilon
-                )
-            },
-        )
+        critic = self._value_loss(batch, credit, present(outputs.values, "values"))
+        return clipped_losses(batch, credit, outputs.logprobs, clip=self._clip, critic=critic)
 
     def _token_rewards(self, batch: TokenBatch) -> Tensor:
-        """Eq. 2: the outcome on the last token, minus the KL penalty on every token."""
-        rewards = terminal_rewards(batch.rewards, batch.response_mask)
+        """Eq. 2: the outcome on the last token, minus the KL penalty on every token.
+
+        With process supervision each step's reward is on its last token instead: step-by-step
+        PPO (arXiv:2312.08935v3 section 3.5).
+        """
+        rewards = (
+            batch.step_rewards
+            if self._process
+            else terminal_rewards(batch.rewards, batch.response_mask)
+        )
         if not self.config.kl_coefficient:
             return rewards
         kl = kl_k1(

@@ -17,7 +17,10 @@ class SFT:
     @property
     def plan(self) -> Plan:
         return Plan(
-            source=Source.DEMONSTRATIONS, group_size=self.config.group_size, uses_ratios=False
+            source=Source.GOLD if self.config.gold else Source.DEMONSTRATIONS,
+            group_size=self.config.group_size,
+            uses_ratios=False,
+            updates=self.config.updates,
         )
 
     @property

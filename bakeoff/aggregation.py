@@ -29,5 +29,7 @@ def loss_weights(
             return kept / kept.sum(dim=1, keepdim=True).clamp(min=1) / rollouts
         case Aggregation.TOKEN_MEAN:
             return kept / kept.sum().clamp(min=1)
+        case Aggregation.SEQUENCE_SUM:
+            return kept / rollouts
         case Aggregation.CONSTANT:
             return kept / (rollouts * max_response_tokens)

@@ -18,7 +18,17 @@ class Aggregation(Enum):
 
     SEQUENCE_MEAN = "sequence_mean"  # arXiv:2402.03300v3 eq. 3: mean over rollouts of token means
     TOKEN_MEAN = "token_mean"  # DAPO, arXiv:2503.14476 eq. 8: mean over all sampled tokens
+    SEQUENCE_SUM = "sequence_sum"  # RLOO, arXiv:2402.14740: mean over rollouts of token sums
     CONSTANT = "constant"  # Dr. GRPO, arXiv:2503.20783: a length that does not depend on the data
+
+
+class SolutionScore(Enum):
+    """How the scores of a solution's steps make one score of the solution."""
+
+    MIN = "min"  # Math-Shepherd, arXiv:2312.08935v3 section 3.4
+    PRODUCT = "product"  # the chance that every step is right: arXiv:2305.20050v1 section 2.6
+    LAST = "last"
+    MEAN = "mean"
 
 
 class BudgetAxis(Enum):
@@ -60,12 +70,57 @@ class TaskConfig:
     ] = "arithmetic"
     data: Annotated[str | None, "folder with the task's files; none: its hub data set"] = None
     train_problems: Annotated[int | None, "first problems of the training split; none: all"] = None
-    reward: Annotated[
-        str, "`rule` (the verifier: 1 or 0), or FILE.py:NAME of a callable in TRL's form"
-    ] = "rule"
 
     def __post_init__(self) -> None:
         _at_least("train_problems", self.train_problems, 1)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RewardConfig:
+    reward: Annotated[
+        str,
+        "`rule` (the verifier), `steps` (rule, and every step by a checker), `model` (a reward "
+        "model), the controls `format`, `constant` and `random`, or FILE.py:NAME of a callable in "
+        "TRL's form",
+    ] = "rule"
+    wrong_reward: Annotated[float, "of a wrong response under `rule`; DAPO takes -1"] = 0.0
+    step_checker: Annotated[
+        str | None, "FILE.py:NAME that judges steps, for `steps`; none: the task's own"
+    ] = None
+    reward_model: Annotated[str | None, "folder of a trained reward model, for `model`"] = None
+    solution_score: Annotated[
+        SolutionScore, "how step scores make the outcome: min, product, last, mean"
+    ] = SolutionScore.MIN
+    refit_learning_rate: Annotated[
+        float, "AdamW, of a reward model that is refitted while the policy trains"
+    ] = 2e-5
+    refit_solutions: Annotated[int, "responses of an iteration that a refit takes at most"] = 1024
+    refit_completions: Annotated[
+        int, "completions from every step that label a response for a process reward model (N)"
+    ] = 4
+    length_penalty: Annotated[float, "taken off times the share of max_response_tokens used"] = 0.0
+    overlong_buffer_tokens: Annotated[
+        int | None, "last tokens before the limit over which up to 1 is taken off; none: no penalty"
+    ] = None
+
+    def __post_init__(self) -> None:
+        if (self.reward == "model") != (self.reward_model is not None):
+            raise ConfigError(
+                "reward `model` and reward_model go together: the first says what scores, the "
+                f"second where it is; got reward {self.reward!r}, reward_model "
+                f"{self.reward_model!r}"
+            )
+        if self.refit_learning_rate <= 0:
+            raise ConfigError(f"refit_learning_rate must be above 0, got {self.refit_learning_rate}")
+        _at_least("refit_solutions", self.refit_solutions, 1)
+        _at_least("refit_completions", self.refit_completions, 1)
+        if self.step_checker is not None and self.reward != "steps":
+            raise ConfigError(f"step_checker is for reward `steps`, got {self.reward!r}")
+        if self.wrong_reward >= 1:
+            raise ConfigError(f"wrong_reward must be below 1, got {self.wrong_reward}")
+        if self.length_penalty < 0:
+            raise ConfigError(f"length_penalty must be 0 or more, got {self.length_penalty}")
+        _at_least("overlong_buffer_tokens", self.overlong_buffer_tokens, 1)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -125,8 +180,10 @@ class TrainingConfig:
         int, "padded tokens of one forward pass; changes memory and speed, never the gradient"
     ] = 16384
     aggregation: Annotated[
-        Aggregation, "mean that makes the loss a scalar: sequence_mean, token_mean, constant"
-    ] = Aggregation.SEQUENCE_MEAN
+        Aggregation | None,
+        "mean that makes the loss a scalar: sequence_mean, token_mean, sequence_sum, constant; "
+        "none: the method's own",
+    ] = None
     mask_truncated: Annotated[bool, "leave responses cut at the limit out of the loss"] = False
     checkpoint_every: Annotated[int, "rollout batches between checkpoints; 0: only at the end"] = 20
     measure_kl: Annotated[
@@ -185,6 +242,7 @@ class CellConfig:
     method_settings: Mapping[str, Any]  # the method's own, complete
     model: ModelConfig = field(default_factory=ModelConfig)
     task: TaskConfig = field(default_factory=TaskConfig)
+    reward: RewardConfig = field(default_factory=RewardConfig)
     sampling: SamplingConfig = field(default_factory=SamplingConfig)
     optimizer: OptimizerConfig = field(default_factory=OptimizerConfig)
     training: TrainingConfig = field(default_factory=TrainingConfig)
@@ -196,6 +254,7 @@ class CellConfig:
 SECTIONS: Mapping[str, type] = {
     "model": ModelConfig,
     "task": TaskConfig,
+    "reward": RewardConfig,
     "sampling": SamplingConfig,
     "optimizer": OptimizerConfig,
     "training": TrainingConfig,

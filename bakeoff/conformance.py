@@ -17,7 +17,7 @@ from bakeoff.engine.local import LocalEngine
 from bakeoff.interfaces import Algorithm, CriticHead, NoiseAddress, Plan, Source
 from bakeoff.models.critic import ValueHead
 from bakeoff.rollouts.sources import problem_order
-from bakeoff.types import Prompt, Reward, Rollout
+from bakeoff.types import Completion, Prompt, Reward, Rollout
 from bakeoff.world import World, autocast_dtype
 
 # Small, because every arm of a real model runs these rollouts through whole updates, twice.
@@ -181,12 +181,24 @@ def _probe_rollouts(world: World) -> list[Rollout]:
             problem=prompt.problem,
             prompt_ids=prompt.token_ids,
             completion=completion,
-            reward=Reward(correct=sample % 2 == 0, outcome=float(sample % 2 == 0)),
+            reward=_probe_reward(completion, float(sample % 2 == 0)),
             group=index,
         )
         for index, (prompt, group) in enumerate(zip(prompts, groups, strict=True))
         for sample, completion in enumerate(group)
     ]
+
+
+def _probe_reward(completion: Completion, value: float) -> Reward:
+    """The value for the whole, and for the last of two made-up steps."""
+    last = len(completion.token_ids) - 1
+    ends = tuple(sorted({last // 2, last}))
+    return Reward(
+        correct=value > 0,
+        outcome=value,
+        step_ends=ends,
+        step_values=tuple(value if end == last else 0.5 for end in ends),
+    )
 
 
 def _gradient(
@@ -198,7 +210,7 @@ def _gradient(
     weights = loss_weights(
         batch.response_mask,
         credit.keep,
-        config.training.aggregation,
+        config.training.aggregation or algorithm.plan.aggregation,
         max_response_tokens=config.sampling.max_response_tokens,
     )
     engine.update(annotated, credit, weights, algorithm.token_losses)

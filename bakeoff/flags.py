@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import fields
 from typing import Any, TypeVar, get_type_hints
 
@@ -10,6 +10,8 @@ import click
 
 from bakeoff.config import SECTIONS
 from bakeoff.errors import ConfigError
+
+FEW = 3  # methods that are named one by one beside a default they share
 
 Command = TypeVar("Command", bound=Callable[..., Any])
 
@@ -52,18 +54,29 @@ def budget_settings(steps: float | None, tokens: float | None) -> dict[str, Any]
 
 
 def _documented(methods: Mapping[str, object]) -> dict[str, str]:
-    """Setting name -> help text, the instrument's first."""
-    documented = {name: text for config in SECTIONS.values() for name, text, _ in _fields(config)}
-    for method, defaults in methods.items():
-        for name, text, default in _fields(type(defaults)):
-            note = f"[{method}: {default}]"
-            documented[name] = (
-                f"{documented[name]} {note}" if name in documented else (f"{text} {note}")
-            )
-    return documented
+    """Setting name -> help text with the methods' defaults, the instrument's settings first."""
+    documented = {name: text for config in SECTIONS.values() for name, text in _fields(config)}
+    defaults: dict[str, dict[str, list[str]]] = {}
+    for method, config in methods.items():
+        for name, text in _fields(type(config)):
+            documented.setdefault(name, text)
+            of_value = defaults.setdefault(name, {})
+            of_value.setdefault(str(getattr(config, name)), []).append(method)
+    return documented | {
+        name: f"{documented[name]} [{_defaults_text(of_value)}]"
+        for name, of_value in defaults.items()
+    }
 
 
-def _fields(config: type) -> Iterable[tuple[str, str, Any]]:
+def _defaults_text(of_value: Mapping[str, Sequence[str]]) -> str:
+    """Each default and whose it is; the most common one stands for all that are not named."""
+    ordered = sorted(of_value.items(), key=lambda item: -len(item[1]))
+    (most, owners), *others = ordered
+    first = most if len(owners) > FEW else f"{', '.join(owners)}: {most}"
+    return "; ".join([first, *(f"{', '.join(names)}: {value}" for value, names in others)])
+
+
+def _fields(config: type) -> Iterable[tuple[str, str]]:
     hints = get_type_hints(config, include_extras=True)
     for field in fields(config):
-        yield field.name, getattr(hints[field.name], "__metadata__", ("",))[0], field.default
+        yield field.name, getattr(hints[field.name], "__metadata__", ("",))[0]

@@ -30,10 +30,11 @@ def check_compatible(config: CellConfig, algorithm: Algorithm) -> None:
             f"{config.method}'s pool has no size when the budget axis is {axis.value}: "
             "set pool_problems"
         )
-    if plan.source is Source.DEMONSTRATIONS:
-        if axis is BudgetAxis.SAMPLED_TOKENS:
+    if plan.source in (Source.DEMONSTRATIONS, Source.GOLD):
+        if axis is BudgetAxis.SAMPLED_TOKENS and plan.updates is None:
             raise ConfigError(
-                f"{config.method} samples no tokens, so that budget would never end; give --steps"
+                f"{config.method} samples no tokens, so that budget would never end; give --steps, "
+                "or --updates"
             )
     elif config.sampling.temperature == 0:
         raise ConfigError("temperature 0 draws one response only; train at a temperature above 0")
@@ -48,6 +49,7 @@ def config_record(config: CellConfig, algorithm: Algorithm) -> dict[str, Any]:
         "hash": records.config_hash(settings),
         "conventions": dict(algorithm.conventions),
         "source": plan.source.value,
+        "aggregation": (config.training.aggregation or plan.aggregation).value,
         "updates_per_batch": plan.epochs * plan.minibatches,
         "versions": provenance.versions(),
         "git_revision": provenance.git_revision(),

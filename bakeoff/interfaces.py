@@ -1,6 +1,6 @@
 """The seams of the harness. Everything else implements one of these."""
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import Enum
 from pathlib import Path
@@ -10,7 +10,7 @@ from torch import Tensor
 from transformers import PreTrainedModel
 
 from bakeoff.batch import Credit, Outputs, TokenBatch, TokenLosses
-from bakeoff.config import SamplingConfig
+from bakeoff.config import Aggregation, SamplingConfig
 from bakeoff.types import Completion, Problem, Prompt, Reward, Rollout, Split
 
 
@@ -20,6 +20,7 @@ class Source(Enum):
     CURRENT_POLICY = "current_policy"  # pi_theta, sampled at every batch
     INITIAL_POLICY = "initial_policy"  # pi_sft: a pool sampled before training
     DEMONSTRATIONS = "demonstrations"  # the task's own solutions
+    GOLD = "gold"  # faultless solutions
 
 
 class CriticHead(Enum):
@@ -39,13 +40,31 @@ class CriticPlan:
     warmup_batches: int = 0  # first rollout batches that train the critic alone
 
 
+class Deduplicate(Enum):
+    """Which correct responses to one problem count as the same."""
+
+    NONE = "none"
+    TEXT = "text"
+    EQUATIONS = "equations"  # the same list of equations (RFT, arXiv:2308.01825v2 section 3.3)
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PoolPlan:
     """How the pool of an offline method is built and read."""
 
     epochs: int = 1  # passes over the pool
-    deduplicate: bool = False  # keep one of equal texts per problem
+    deduplicate: Deduplicate = Deduplicate.NONE
     problems: int | None = None  # None: as many as the budget of sampled tokens pays for
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class IterationPlan:
+    """The outer loop of arXiv:2402.03300v3 Algorithm 1: what a new iteration begins with."""
+
+    batches: int  # rollout batches of one iteration (M)
+    reset_reference: bool  # pi_ref := pi_theta (line 3)
+    refit_reward_model: bool  # continued training on the last iteration's rollouts (line 12)
+    replay_share: float  # of a refit's examples, drawn from what it was trained on before
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -61,7 +80,11 @@ class Plan:
     minibatches: int = 1  # optimizer steps per pass
     uses_ratios: bool = True  # pi_theta / pi_old enters the loss
     credit_uses_old_logprobs: bool = False  # e.g. a KL penalty inside the reward
-    reference_refresh_every: int | None = None  # rollout batches; None keeps pi_ref = pi_sft
+    process_supervision: bool = False  # rewards of single steps are needed
+    aggregation: Aggregation = Aggregation.SEQUENCE_MEAN  # the paper's; a cell may set another
+    iteration: IterationPlan | None = None  # None: one iteration, pi_ref stays the start
+    sampling_rounds: int = 1  # draws until a batch is full of groups with a spread (DAPO)
+    updates: int | None = None  # batches of a source that samples nothing; None: the budget's
 
     @property
     def needs_old_logprobs(self) -> bool:
@@ -140,9 +163,23 @@ class Sampler(Protocol):
 class RewardFunction(Protocol):
     """Scores completions."""
 
+    @property
+    def scores_steps(self) -> bool:
+        """Whether its rewards hold `step_ends` and `step_values`, as process supervision needs."""
+        ...
+
+    @property
+    def flops_per_token(self) -> float:
+        """Of its reward model, for each token read; 0 without one."""
+        ...
+
     def score(self, prompts: Sequence[Prompt], completions: Sequence[Completion]) -> list[Reward]:
         """One reward per completion; ``prompts[i]`` is the prompt of ``completions[i]``."""
         ...
+
+
+# The problem and the texts of a solution's steps, in order -> a number for each; higher is better.
+StepChecker = Callable[[Problem, Sequence[str]], Sequence[float]]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -185,11 +222,19 @@ class Task(Protocol):
         """Endless worked solutions of training problems; ConfigError when the task has none."""
         ...
 
+    def gold_demonstrations(self, *, seed: int) -> Iterator[tuple[Problem, str]]:
+        """Endless faultless solutions of training problems; ConfigError when the task has none."""
+        ...
+
     def gold_response(self, problem: Problem) -> str:
         """A response in the asked format that states the problem's answer and nothing else."""
         ...
 
     def verifier(self) -> Verifier: ...
+
+    def step_checker(self) -> StepChecker | None:
+        """The exact judge of single steps; None where the task has none."""
+        ...
 
 
 class RolloutSource(Protocol):

@@ -57,6 +57,7 @@ class Ledger:
         self.verifier_calls += len(rollouts)
         self.verifier_errors += sum(rollout.reward.correct is None for rollout in rollouts)
         self.unscorable += sum(rollout.reward.outcome is None for rollout in rollouts)
+        self.reward_model_tokens += sum(rollout.reward.model_tokens for rollout in rollouts)
 
     @property
     def device_seconds(self) -> float:

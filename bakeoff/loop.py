@@ -14,6 +14,7 @@ from bakeoff.config import BudgetAxis, CellConfig
 from bakeoff.interfaces import (
     Algorithm,
     Engine,
+    IterationPlan,
     RolloutSource,
     Sampler,
     Source,
@@ -22,6 +23,7 @@ from bakeoff.interfaces import (
 from bakeoff.ledger import Ledger
 from bakeoff.metrics import Metrics, batch_metrics
 from bakeoff.models.flops import FlopsModel
+from bakeoff.reward_models.refit import RewardRefit
 from bakeoff.seeds import Seeds, generator
 
 
@@ -39,6 +41,7 @@ class Trainer:
     canaries: Canaries
     seeds: Seeds
     pad_token_id: int
+    refit: RewardRefit | None = None  # present iff the plan asks for refits
 
     def train(self, *, done: int) -> Iterator[tuple[int, Metrics]]:
         """Trains until the budget is spent; yields the batches done so far and their metrics.
@@ -50,10 +53,18 @@ class Trainer:
         while self.progress(done) < 1:
             metrics = self._batch(done)
             done += 1
-            if plan.reference_refresh_every and done % plan.reference_refresh_every == 0:
-                self.engine.refresh_reference()
             self.engine.publish_policy(self.sampler)
+            if plan.iteration is not None and done % plan.iteration.batches == 0:
+                self._new_iteration(plan.iteration, done)
             yield done, metrics
+
+    def _new_iteration(self, iteration: IterationPlan, done: int) -> None:
+        """What comes between two outer iterations (arXiv:2402.03300v3 Algorithm 1)."""
+        if iteration.reset_reference:
+            self.engine.refresh_reference()
+        if self.refit is not None:
+            with self.ledger.phase("refit"):
+                self.refit.refit()
 
     def progress(self, done: int) -> float:
         """The share of the run that is over; at 1 or more it ends.
@@ -71,6 +82,8 @@ class Trainer:
     def _batch(self, index: int) -> Metrics:
         plan, ledger = self.algorithm.plan, self.ledger
         rollouts = self.source.draw(index)
+        if self.refit is not None:
+            self.refit.observe(rollouts)
         scored = [rollout for rollout in rollouts if rollout.reward.outcome is not None]
         self.canaries.check_rewards(scored, ledger)
         batch = collate(scored, pad_token_id=self.pad_token_id)
@@ -119,7 +132,7 @@ class Trainer:
         weights = loss_weights(
             batch.response_mask,
             credit.keep,
-            self.config.training.aggregation,
+            self.config.training.aggregation or self.algorithm.plan.aggregation,
             max_response_tokens=self.config.sampling.max_response_tokens,
         )
         return self.engine.update(

@@ -53,6 +53,7 @@ class Reward:
     step_ends: tuple[int, ...] = ()  # index into token_ids of each step's last token
     step_values: tuple[float, ...] = ()  # process reward of each step
     parts: Mapping[str, float] = field(default_factory=dict)  # named addends, for the records
+    model_tokens: int = 0  # tokens that a reward model read for it
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -58,7 +58,8 @@ class LocalEngine:
         self._version = 0
         self.model = policy.model
         self._critic, self._shared_head = self._build_critic(plan.critic, init_seed)
-        needs_start = training.measure_kl and plan.reference_refresh_every is not None
+        moving = plan.iteration is not None and plan.iteration.reset_reference
+        needs_start = training.measure_kl and moving
         self._reference = self._frozen_copy() if plan.reference or training.measure_kl else None
         # Until it is refreshed, the reference is the start: one copy serves as both.
         self._start = self._frozen_copy() if needs_start else self._reference

@@ -1,23 +1,29 @@
-"""Where the rollouts of a batch come from: the current policy, a pool, or demonstrations."""
+"""Where the sampled rollouts of a batch come from: the current policy, or a pool."""
 
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterator, Sequence
-from dataclasses import asdict, dataclass
-from itertools import islice
+from collections.abc import Callable, Sequence
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
-from transformers import PreTrainedTokenizerBase
-
 from bakeoff.config import BudgetAxis, BudgetConfig, SamplingConfig
-from bakeoff.interfaces import NoiseAddress, PoolPlan, RewardFunction, Sampler, Task
+from bakeoff.interfaces import (
+    Deduplicate,
+    NoiseAddress,
+    PoolPlan,
+    RewardFunction,
+    Sampler,
+)
 from bakeoff.ledger import Ledger
 from bakeoff.models.flops import FlopsModel
-from bakeoff.models.prompts import PromptFormat
 from bakeoff.records import append_lines, read_lines
+from bakeoff.rollouts.equations import equation_list
 from bakeoff.seeds import Seeds, generator
 from bakeoff.types import Completion, Problem, Prompt, Reward, Rollout
+
+# Rewards of a group that spread less than this tell nothing apart.
+UNIFORM_SPREAD = 1e-8
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -63,8 +69,14 @@ class RolloutMaker:
                 zip(flat_prompts, completions, rewards, strict=True)
             )
         ]
-        self.ledger.count_rollouts(rollouts, sampling_flops=self.flops.sampling(rollouts))
+        self.count(rollouts)
         return rollouts
+
+    def count(self, rollouts: Sequence[Rollout]) -> None:
+        """Books rollouts on the ledger."""
+        self.ledger.count_rollouts(rollouts, sampling_flops=self.flops.sampling(rollouts))
+        read = sum(rollout.reward.model_tokens for rollout in rollouts)
+        self.ledger.flops += read * self.reward.flops_per_token
 
 
 def problem_order(problems: int, *, seed: int, batch: int, count: int) -> list[int]:
@@ -82,10 +94,18 @@ def problem_order(problems: int, *, seed: int, batch: int, count: int) -> list[i
 
 
 class LiveSource:
-    """The current policy: arXiv:2402.03300v3 Table 10, o ~ pi_theta."""
+    """The current policy: arXiv:2402.03300v3 Table 10, o ~ pi_theta.
 
-    def __init__(self, maker: RolloutMaker) -> None:
+    Args:
+        maker: samples and scores.
+        rounds: with more than one, dynamic sampling (DAPO, arXiv:2503.14476 section 3.2): groups
+            whose rewards are all equal are left out, and more problems drawn in their place, up
+            to so many draws a batch. Everything drawn is paid for.
+    """
+
+    def __init__(self, maker: RolloutMaker, *, rounds: int = 1) -> None:
         self._maker = maker
+        self._rounds = rounds
 
     def prepare(self) -> None:
         """Nothing comes before the first batch."""
@@ -95,7 +115,22 @@ class LiveSource:
         return None
 
     def draw(self, batch: int) -> list[Rollout]:
-        return self._maker.make(batch)
+        if self._rounds == 1:
+            return self._maker.make(batch)
+        groups: list[list[Rollout]] = []
+        drawn: list[Rollout] = []
+        for turn in range(self._rounds):
+            drawn = self._maker.make(batch * self._rounds + turn)
+            groups += [group for group in _by_group(drawn) if _has_spread(group)]
+            if len(groups) >= self._maker.problems_per_step:
+                break
+        if not groups:
+            return drawn
+        return [
+            replace(rollout, group=index)
+            for index, group in enumerate(groups[: self._maker.problems_per_step])
+            for rollout in group
+        ]
 
 
 class PoolSource:
@@ -125,7 +160,7 @@ class PoolSource:
         """Samples the pool, or reads it back as far as an earlier process came."""
         stop = _StopRule(self._maker, self._plan, self._budget)
         groups = _read_or_fill(self._maker, self._path, stop, self._on_chunk)
-        self._groups = [_without_repeats(g) if self._plan.deduplicate else g for g in groups]
+        self._groups = [_without_repeats(group, self._plan.deduplicate) for group in groups]
 
     @property
     def batches(self) -> int:
@@ -142,62 +177,6 @@ class PoolSource:
         order = generator(seed, "pool order", epoch).permutation(len(self._groups))
         chosen = order[place * size : (place + 1) * size]
         return [rollout for index in chosen for rollout in self._groups[index]]
-
-
-class DemonstrationSource:
-    """The task's own solutions, written as rollouts of reward 1; nothing is sampled."""
-
-    def __init__(
-        self,
-        task: Task,
-        prompts: PromptFormat,
-        tokenizer: PreTrainedTokenizerBase,
-        *,
-        eos_token_id: int,
-        seeds: Seeds,
-        per_batch: int,
-    ) -> None:
-        self._task = task
-        self._prompts = prompts
-        self._tokenizer = tokenizer
-        self._eos_token_id = eos_token_id
-        self._seed = seeds.data
-        self._per_batch = per_batch
-        self._stream: Iterator[tuple[Problem, str]] = iter(())
-        self._next_batch = -1
-
-    def prepare(self) -> None:
-        """Nothing comes before the first batch."""
-
-    @property
-    def batches(self) -> None:
-        return None
-
-    def draw(self, batch: int) -> list[Rollout]:
-        if batch != self._next_batch:
-            stream = self._task.demonstrations(seed=self._seed)
-            self._stream = islice(stream, batch * self._per_batch, None)
-        self._next_batch = batch + 1
-        return [
-            self._rollout(problem, text, group)
-            for group, (problem, text) in enumerate(islice(self._stream, self._per_batch))
-        ]
-
-    def _rollout(self, problem: Problem, text: str, group: int) -> Rollout:
-        token_ids = self._tokenizer(text, add_special_tokens=False)["input_ids"]
-        return Rollout(
-            problem=problem,
-            prompt_ids=self._prompts.render(problem).token_ids,
-            completion=Completion(
-                text=text,
-                token_ids=(*token_ids, self._eos_token_id),
-                logprobs=(),
-                finish="stop",
-                policy_version=0,
-            ),
-            reward=Reward(correct=True, outcome=1.0),
-            group=group,
-        )
 
 
 class _StopRule:
@@ -228,7 +207,7 @@ def _read_or_fill(
     chunk = 0
     for row in read_lines(path):
         rollouts = [_rollout_from_record(record) for record in row["rollouts"]]
-        maker.ledger.count_rollouts(rollouts, sampling_flops=maker.flops.sampling(rollouts))
+        maker.count(rollouts)
         for phase, seconds in row["seconds"].items():
             maker.ledger.seconds[phase] = maker.ledger.seconds.get(phase, 0.0) + seconds
         groups += _by_group(rollouts)
@@ -257,8 +236,21 @@ def _by_group(rollouts: Sequence[Rollout]) -> list[list[Rollout]]:
     return list(groups.values())
 
 
-def _without_repeats(group: Sequence[Rollout]) -> list[Rollout]:
-    return list({rollout.completion.text: rollout for rollout in reversed(group)}.values())[::-1]
+def _has_spread(group: Sequence[Rollout]) -> bool:
+    outcomes = [r.reward.outcome for r in group if r.reward.outcome is not None]
+    return bool(outcomes) and max(outcomes) - min(outcomes) > UNIFORM_SPREAD
+
+
+def _without_repeats(group: Sequence[Rollout], how: Deduplicate) -> list[Rollout]:
+    """The first of the correct rollouts that count as the same, and every wrong one."""
+
+    def key(rollout: Rollout) -> object:
+        if how is Deduplicate.NONE or not rollout.reward.correct:
+            return id(rollout)
+        text = rollout.completion.text
+        return equation_list(text) if how is Deduplicate.EQUATIONS else text
+
+    return list({key(rollout): rollout for rollout in reversed(group)}.values())[::-1]
 
 
 def _rollout_from_record(record: dict[str, object]) -> Rollout:

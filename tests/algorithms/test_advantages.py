@@ -4,10 +4,14 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from algorithms.advantages import (
+    centred,
     generalized_advantages,
     group_outcome,
+    leave_one_out,
+    process_outcome,
     standardize,
     terminal_rewards,
+    to_go,
     whiten,
 )
 
@@ -50,14 +54,81 @@ def test_groups_do_not_see_each_other():
 
 
 @given(rewards)
-def test_mean_baseline_is_rloo_up_to_g_over_g_minus_1(values):
-    """r_i - mean of the others = G/(G-1) (r_i - mean): arXiv:2402.14740 against GRPO's centring."""
+def test_leaving_one_out_is_centring_up_to_g_over_g_minus_1(values):
+    """r_i - mean of the others = G/(G-1) (r_i - mean): RLOO against Dr. GRPO."""
     size = len(values)
     total = sum(values)
-    for reward in values:
-        leave_one_out = reward - (total - reward) / (size - 1)
-        centred = size / (size - 1) * (reward - total / size)
-        assert leave_one_out == pytest.approx(centred, abs=1e-4)
+    groups = torch.zeros(size, dtype=torch.int64)
+    expected = [reward - (total - reward) / (size - 1) for reward in values]
+    assert leave_one_out(torch.tensor(values), groups).tolist() == pytest.approx(expected, abs=1e-4)
+    scaled = size / (size - 1) * centred(torch.tensor(values), groups)
+    assert scaled.tolist() == pytest.approx(expected, abs=1e-4)
+
+
+def test_baselines_are_of_the_own_group_by_hand():
+    values = torch.tensor([4.0, 7.0, 0.0, 2.0, 9.0])
+    groups = torch.tensor([2, 5, 2, 2, 5])
+    assert centred(values, groups).tolist() == [2.0, -1.0, -2.0, 0.0, 1.0]
+    assert leave_one_out(values, groups).tolist() == [3.0, -2.0, -3.0, 0.0, 2.0]
+
+
+def test_a_group_of_one_has_nothing_left_out_of_it():
+    assert leave_one_out(torch.tensor([3.0]), torch.tensor([0])).tolist() == [0.0]
+
+
+@given(st.floats(-1e6, 1e6, width=32), st.integers(1, 9))
+def test_equal_rewards_have_no_baselined_advantage(reward, size):
+    equal, groups = torch.full((size,), reward), torch.zeros(size, dtype=torch.int64)
+    assert not centred(equal, groups).any()
+    assert not leave_one_out(equal, groups).any()
+
+
+def test_process_supervision_by_hand():
+    """Section 4.1.3 with steps of 2 + 2 tokens and of 2 tokens; the last token is in no step.
+
+    Step rewards 1, 0 and 1: mean 2/3, population std sqrt(2)/3, so 1/sqrt(2), -sqrt(2), 1/sqrt(2).
+    """
+    mask = torch.tensor([[1, 1, 1, 1], [1, 1, 1, 0]]).bool()
+    step_mask = torch.tensor([[0, 1, 0, 1], [0, 1, 0, 0]]).bool()
+    step_rewards = torch.tensor([[0.0, 1, 0, 0], [0.0, 1, 0, 0]])
+    advantages = process_outcome(step_rewards, step_mask, torch.tensor([3, 3]), mask)
+    root = 2**0.5
+    expected = [[1 / root - root] * 2 + [-root] * 2, [1 / root] * 2 + [0, 0]]
+    assert torch.allclose(advantages, torch.tensor(expected), atol=1e-5)
+
+
+def test_process_groups_do_not_see_each_other(batch):
+    """Each group alone, and a token that sums the standardized rewards at it and after it."""
+    advantages = process_outcome(
+        batch.step_rewards, batch.step_mask, batch.groups, batch.response_mask
+    )
+    for group in (0, 1):
+        rows = batch.groups == group
+        chosen = batch.step_rewards[rows][batch.step_mask[rows]].double()
+        mean, std = chosen.mean(), chosen.std(correction=0)
+        for row in rows.nonzero()[:, 0].tolist():
+            for token in range(batch.response_mask.shape[1]):
+                expected = sum(
+                    float((batch.step_rewards[row, end] - mean) / (std + 1e-6))
+                    for end in range(token, batch.response_mask.shape[1])
+                    if batch.step_mask[row, end]
+                )
+                assert advantages[row, token].item() == pytest.approx(expected, abs=1e-5)
+
+
+def test_responses_without_steps_have_no_process_advantage(batch):
+    none = torch.zeros_like(batch.step_mask)
+    advantages = process_outcome(batch.step_rewards, none, batch.groups, batch.response_mask)
+    assert torch.equal(advantages, torch.zeros(6, 7))
+
+
+def test_equal_step_rewards_give_exactly_zero_advantage(batch):
+    rewards = 0.1 * batch.step_mask
+    assert not process_outcome(rewards, batch.step_mask, batch.groups, batch.response_mask).any()
+
+
+def test_rewards_to_go_by_hand():
+    assert to_go(torch.tensor([[1.0, 2.0, 4.0]])).tolist() == [[7.0, 6.0, 4.0]]
 
 
 def test_every_token_of_a_rollout_gets_its_advantage():
@@ -103,6 +174,20 @@ def test_gae_at_lambda_one_is_the_return_minus_the_value(batch):
     assert torch.allclose(advantages, expected, atol=1e-5)
 
 
+def test_gae_of_no_critic_is_the_undiscounted_return(batch):
+    generator = torch.Generator().manual_seed(5)
+    token_rewards = torch.randn(batch.response_mask.shape, generator=generator)
+    token_rewards *= batch.response_mask
+    advantages = generalized_advantages(
+        token_rewards,
+        torch.zeros_like(batch.old_values),
+        batch.response_mask,
+        gamma=1.0,
+        gae_lambda=1.0,
+    )
+    assert torch.allclose(advantages, to_go(token_rewards) * batch.response_mask, atol=1e-5)
+
+
 def test_gae_never_reads_padding(batch):
     token_rewards = terminal_rewards(batch.rewards, batch.response_mask)
     settings = {"gamma": 1.0, "gae_lambda": 0.9}
@@ -129,3 +214,21 @@ def test_whitened_values_have_mean_zero_and_std_one(batch):
     assert chosen.mean().item() == pytest.approx(0, abs=1e-5)
     assert chosen.std(correction=0).item() == pytest.approx(1, abs=1e-4)
     assert not whitened[~batch.response_mask].any()
+
+
+@pytest.mark.parametrize("value", [0.0, 1.0, 0.1, -0.7, 1e6])
+def test_whitening_equal_values_gives_exactly_zero(batch, value):
+    equal = torch.full_like(batch.old_values, value)
+    assert torch.equal(whiten(equal, batch.response_mask), torch.zeros(6, 7))
+
+
+def test_whitening_never_reads_off_the_mask(batch):
+    dirty = batch.old_values + 100.0 * ~batch.response_mask
+    assert torch.equal(
+        whiten(dirty, batch.response_mask), whiten(batch.old_values, batch.response_mask)
+    )
+
+
+def test_whitening_nothing_is_no_nan(batch):
+    nothing = torch.zeros_like(batch.response_mask)
+    assert not whiten(batch.old_values, nothing).any()

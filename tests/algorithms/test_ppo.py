@@ -17,6 +17,103 @@ def test_kl_in_the_reward_telescopes_to_the_sequence_log_ratio(batch):
     assert torch.allclose(credit.advantages[:, 0], expected, atol=1e-5)
 
 
+def with_steps(batch, ends_of_steps, values):
+    """The batch with steps that end where they are told to, and with these rewards."""
+    step_mask = torch.zeros_like(batch.response_mask)
+    step_rewards = torch.zeros_like(batch.old_logprobs)
+    for row, (ends, own) in enumerate(zip(ends_of_steps, values, strict=True)):
+        step_mask[row, ends] = True
+        step_rewards[row, ends] = torch.tensor(own)
+    return replace(batch, step_mask=step_mask, step_rewards=step_rewards)
+
+
+def test_process_rewards_stand_at_the_ends_of_the_steps(batch):
+    """Without critic and KL an advantage is the sum of the rewards still to come, by hand."""
+    batch = with_steps(
+        replace(batch, old_values=torch.zeros_like(batch.old_values)),
+        [[1, 4, 6], [2], [0, 3], [0], [5], [0, 1]],
+        [[1.0, 0.5, 2.0], [3.0], [1.0, -1.0], [0.25], [0.0], [1.0, 4.0]],
+    )
+    config = PPOConfig(supervision="process", kl_coefficient=0)
+    expected = torch.tensor(
+        [
+            [3.5, 3.5, 2.5, 2.5, 2.5, 2.0, 2.0],
+            [3.0, 3.0, 3.0, 0, 0, 0, 0],
+            [0.0, -1.0, -1.0, -1.0, 0, 0, 0],  # nothing comes after the last step
+            [0.25, 0, 0, 0, 0, 0, 0],
+            [0.0] * 7,
+            [5.0, 4.0, 0, 0, 0, 0, 0],
+        ]
+    )
+    credit = build(config).assign_credit(batch)
+    assert torch.allclose(credit.advantages, expected)
+    assert torch.allclose(credit.returns, expected)
+
+
+def test_one_step_at_the_end_makes_process_supervision_outcome_supervision(batch):
+    last = batch.response_mask.sum(dim=1) - 1
+    batch = with_steps(batch, last[:, None].tolist(), batch.rewards[:, None].tolist())
+    outcome, process = (
+        build(PPOConfig(supervision=how, gae_lambda_policy=0.9, gamma=0.95)).assign_credit(batch)
+        for how in ("outcome", "process")
+    )
+    assert torch.equal(process.advantages, outcome.advantages)
+    assert torch.equal(process.returns, outcome.returns)
+
+
+def test_process_supervision_does_not_read_the_outcome(batch):
+    method = build(PPOConfig(supervision="process"))
+    other = replace(batch, rewards=batch.rewards + 5, correct=~batch.correct)
+    assert torch.equal(
+        method.assign_credit(batch).advantages, method.assign_credit(other).advantages
+    )
+
+
+def test_the_kl_penalty_is_paid_at_every_token_of_a_step_too(batch):
+    """A_0 = sum of the step rewards - beta * log pi(o)/pi_ref(o), as with an outcome."""
+    batch = replace(batch, old_values=torch.zeros_like(batch.old_values))
+    config = PPOConfig(supervision="process", kl_coefficient=0.3)
+    log_ratio = ((batch.old_logprobs - batch.ref_logprobs) * batch.response_mask).sum(dim=1)
+    expected = batch.step_rewards.sum(dim=1) - 0.3 * log_ratio
+    found = build(config).assign_credit(batch).advantages[:, 0]
+    assert torch.allclose(found, expected, atol=1e-5)
+
+
+@pytest.mark.parametrize("supervision", ["outcome", "process"])
+def test_the_gradient_is_that_of_eq_1_on_the_rewards_of_eq_2(
+    batch, moved, method_gradient, paper_gradient, supervision
+):
+    """arXiv:2402.03300v3 eq. 1 and 2 with GAE summed term by term, after updates too."""
+    config = PPOConfig(
+        supervision=supervision, kl_coefficient=0.3, gamma=0.9, gae_lambda_policy=0.8
+    )
+
+    def objective(rows):
+        total = 0.0
+        for index, row in enumerate(rows):
+            length = len(row.old)
+            rewards = [-0.3 * float(row.old[t] - row.ref[t]) for t in range(length)]
+            if supervision == "outcome":
+                rewards[-1] += row.reward
+            else:
+                rewards = [r + float(batch.step_rewards[index, t]) for t, r in enumerate(rewards)]
+            values = [*batch.old_values[index, :length].tolist(), 0.0]
+            deltas = [rewards[t] + 0.9 * values[t + 1] - values[t] for t in range(length)]
+            advantages = torch.tensor(
+                [
+                    sum((0.9 * 0.8) ** (u - t) * deltas[u] for u in range(t, length))
+                    for t in range(length)
+                ]
+            ).double()
+            clipped = row.ratio.clamp(0.8, 1.2)
+            surrogate = torch.minimum(row.ratio * advantages, clipped * advantages)
+            total = total + surrogate.mean() / len(rows)
+        return total
+
+    expected = paper_gradient(objective, batch, moved)
+    assert torch.allclose(method_gradient(config, batch, moved), expected, atol=1e-6)
+
+
 def test_lambdas_are_decoupled(batch):
     both = build(PPOConfig(gae_lambda_policy=0.5, gae_lambda_critic=0.5)).assign_credit(batch)
     critic_only = build(PPOConfig(gae_lambda_critic=0.5)).assign_credit(batch)
