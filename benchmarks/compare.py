@@ -57,9 +57,38 @@ def run_comparison(
 
     Raises:
         ConfigError: settings that cannot run; nothing is left behind.
-        BakeoffError: the gate failed, or every cell did.
+        BakeoffError: the gate failed, or a cell did.
     """
     suite = _chosen(suite_file, options)
+    failed = run_suite(suite, overrides=overrides, options=options, write_report=write_report)
+    if failed:
+        count = len(matrix(suite, overrides))
+        raise BakeoffError(
+            f"{len(failed)} of {count} cells failed and are left out of the report: "
+            + "; ".join(f"{result.job.name}: {result.reason}" for result in failed[:3])
+            + "; run the same command again to continue them"
+        )
+    return study_folder(suite, options)
+
+
+def study_folder(suite: Suite, options: CompareOptions) -> Path:
+    """Where a suite's study is."""
+    return options.out or RUNS / suite.study
+
+
+def run_suite(
+    suite: Suite,
+    *,
+    overrides: Mapping[str, Any],
+    options: CompareOptions,
+    write_report: Callable[[Path], Path],
+) -> list[JobResult]:
+    """Runs every cell that is not finished yet, then the report; the cells that failed.
+
+    Raises:
+        ConfigError: settings that cannot run; nothing is left behind.
+        BakeoffError: the gate failed.
+    """
     cells = matrix(suite, overrides)
     comparison = _Comparison(suite, cells, options)
     existed = comparison.folder.exists()
@@ -74,13 +103,7 @@ def run_comparison(
         failed = comparison.run()
         write_report(comparison.folder)
         comparison.close()
-    if failed:
-        raise BakeoffError(
-            f"{len(failed)} of {len(cells)} cells failed and are left out of the report: "
-            + "; ".join(f"{result.job.name}: {result.reason}" for result in failed[:3])
-            + "; run the same command again to continue them"
-        )
-    return comparison.folder
+    return failed
 
 
 class _Comparison:
@@ -92,7 +115,7 @@ class _Comparison:
         self._options = options
         self._console = Console()
         self._workers = options.workers or os.cpu_count() or 1
-        self.folder = options.out or RUNS / suite.study
+        self.folder = study_folder(suite, options)
         self._settings = self.folder / "settings"
         self._logs = self.folder / "logs"
         self._gate: dict[str, Any] = {"passed": False, "failed": [], "forced": options.force}
@@ -201,7 +224,7 @@ class _Comparison:
                 "seeds": list(self._suite.seeds),
                 "methods": list(self._suite.methods),
                 "cells": [
-                    {"method": cell.method, "seed": cell.seed, "directory": cell.name}
+                    {"method": cell.arm, "seed": cell.seed, "directory": cell.name}
                     for cell in self._cells
                 ],
                 "gate": self._gate,

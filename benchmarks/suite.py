@@ -1,4 +1,4 @@
-"""A comparison as declared: methods x seeds around settings that all cells share."""
+"""A comparison as declared: arms x seeds around settings that all cells share."""
 
 from __future__ import annotations
 
@@ -23,8 +23,13 @@ class Suite:
     study: Annotated[str, "the name of the study and of its folder"]
     seeds: Annotated[tuple[int, ...], "one cell each, for every method"]
     settings: Annotated[dict[str, Any], "flat settings that all cells share"]
-    methods: Annotated[dict[str, dict[str, Any] | None], "method -> settings of its own"]
-    quick: Annotated[dict[str, Any] | None, "what --quick replaces: seeds and settings"] = None
+    methods: Annotated[
+        dict[str, dict[str, Any] | None],
+        "arm -> settings of its own; `method` among them where the arm's name is not the method's",
+    ]
+    quick: Annotated[
+        dict[str, Any] | None, "what --quick replaces: seeds, settings, and settings of arms"
+    ] = None
 
     def __post_init__(self) -> None:
         if not self.methods:
@@ -37,14 +42,15 @@ class Suite:
 class Cell:
     """One run of the matrix."""
 
-    method: str
+    arm: str  # its name in the study and in the report
+    method: str  # a preset, or FILE.py:NAME
     seed: int
     config: CellConfig
 
     @property
     def name(self) -> str:
         """The run folder's name; its hash is the identity of the settings."""
-        short = Path(self.method.partition(":")[0]).stem if ":" in self.method else self.method
+        short = Path(self.arm.partition(":")[0]).stem if ":" in self.arm else self.arm
         return f"{short}-s{self.seed}-{config_hash(as_record(self.config))}"
 
 
@@ -64,11 +70,15 @@ def quick(suite: Suite) -> Suite:
         raise ConfigError(f"suite {suite.study!r} has no quick section")
     small = dict(suite.quick)
     seeds = small.pop("seeds", suite.seeds)
+    arms = dict(suite.methods)
+    for arm, own in small.pop("methods", {}).items():
+        arms[arm] = (arms[arm] or {}) | own
     return replace(
         suite,
         study=f"{suite.study}-quick",
         seeds=tuple(seeds),
         settings=suite.settings | small,
+        methods=arms,
         quick=None,
     )
 
@@ -80,8 +90,9 @@ def matrix(suite: Suite, overrides: Mapping[str, Any]) -> list[Cell]:
         ConfigError: an unknown method or setting, or arms with different budgets.
     """
     shared = {name for names in section_names().values() for name in names}
-    defaults = {method: method_defaults(method) for method in suite.methods}
-    own_names = {method: set(asdict(config)) for method, config in defaults.items()}
+    arms = {arm: _method_of(arm, own) for arm, own in suite.methods.items()}
+    defaults = {arm: method_defaults(method) for arm, (method, _) in arms.items()}
+    own_names = {arm: set(asdict(config)) for arm, config in defaults.items()}
     for name in overrides:
         if name not in shared and not any(name in names for names in own_names.values()):
             known = shared.union(*own_names.values())
@@ -91,27 +102,34 @@ def matrix(suite: Suite, overrides: Mapping[str, Any]) -> list[Cell]:
             )
     cells = [
         Cell(
+            arm=arm,
             method=method,
             seed=seed,
             config=cell_config(
                 method,
-                defaults[method],
+                defaults[arm],
                 suite.settings
-                | (own or {})
-                | {n: v for n, v in overrides.items() if n in shared or n in own_names[method]}
+                | own
+                | {n: v for n, v in overrides.items() if n in shared or n in own_names[arm]}
                 | {"seed": seed, "evaluate_start": False},
-                where=f"suite {suite.study!r}, {method}",
+                where=f"suite {suite.study!r}, {arm}",
             ),
         )
         for seed in suite.seeds
-        for method, own in suite.methods.items()
+        for arm, (method, own) in arms.items()
     ]
     _require_one_budget(cells)
     return cells
 
 
+def _method_of(arm: str, own: Mapping[str, Any] | None) -> tuple[str, dict[str, Any]]:
+    """The method of an arm and the settings it brings."""
+    settings = dict(own or {})
+    return str(settings.pop("method", arm)), settings
+
+
 def choose_methods(suite: Suite, methods: Sequence[str]) -> Suite:
-    """The suite with only these methods; one it does not declare comes with its defaults."""
+    """The suite with only these arms; one it does not declare is a method with its defaults."""
     return replace(suite, methods={method: suite.methods.get(method) for method in methods})
 
 
