@@ -1,8 +1,8 @@
-"""Sampling with `transformers`: one prefill a prompt, its cache shared by the whole group."""
+"""Sampling with `transformers`: a prompt or a solution is read once, whatever continues it."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 
 import numpy as np
 import torch
@@ -13,6 +13,15 @@ from bakeoff.config import SamplingConfig
 from bakeoff.interfaces import NoiseAddress
 from bakeoff.logprobs import position_ids
 from bakeoff.models.loading import Policy
+from bakeoff.rollouts.prefill import (
+    Prefilled,
+    SolutionPrefixes,
+    left_padded,
+    prefix_cuts,
+    prompt_cuts,
+    right_padded,
+    take_prefixes,
+)
 from bakeoff.seeds import uniforms
 from bakeoff.types import Completion, Prompt
 
@@ -52,28 +61,76 @@ class TransformersSampler:
         noise: NoiseAddress,
     ) -> list[list[Completion]]:
         groups: list[list[Completion]] = [[] for _ in prompts]
-        for chosen in _cuts(prompts, max(1, sampling.sampling_rows // group_size)):
-            cut = [prompts[index] for index in chosen]
-            completions = self._decode(cut, group_size, sampling, noise)
-            for place, index in enumerate(chosen):
-                groups[index] = completions[place * group_size : (place + 1) * group_size]
+        token_ids = [prompt.token_ids for prompt in prompts]
+        for chosen in prompt_cuts(token_ids, max(1, sampling.sampling_rows // group_size)):
+            names = [prompts[index].problem.id for index in chosen]
+            rows = self._prefill([token_ids[index] for index in chosen])
+            drawn = self._draw_groups(rows, names, group_size, sampling, noise)
+            for index, group in zip(chosen, drawn, strict=True):
+                groups[index] = group
         return groups
 
-    def _decode(
+    @torch.no_grad()
+    def continue_prefixes(
         self,
-        prompts: Sequence[Prompt],
+        solutions: Sequence[SolutionPrefixes],
+        *,
         group_size: int,
         sampling: SamplingConfig,
         noise: NoiseAddress,
+    ) -> list[list[list[Completion]]]:
+        """`group_size` completions of every prefix of every solution, in order.
+
+        They are those of `sample` for prompts made of the prefixes, up to the rounding of the
+        logits, but each solution is read once.
+        """
+        groups: dict[tuple[int, int], list[Completion]] = {}
+        at_once = max(1, sampling.sampling_rows // group_size)
+        for chosen in prompt_cuts([solution.token_ids for solution in solutions], at_once):
+            cut = [solutions[index] for index in chosen]
+            hidden, cache = self._read([s.token_ids[: max(s.lengths, default=1)] for s in cut])
+            for ends in prefix_cuts(cut, at_once):
+                lengths = [cut[row].lengths[place] for row, place in ends]
+                prefilled = take_prefixes(
+                    hidden,
+                    cache,
+                    self._model.config,
+                    solutions=torch.tensor([row for row, _ in ends], device=self._device),
+                    lengths=torch.tensor(lengths, device=self._device),
+                )
+                names = [f"{cut[row].id}/{place}" for row, place in ends]
+                drawn = self._draw_groups(prefilled, names, group_size, sampling, noise)
+                for (row, place), group in zip(ends, drawn, strict=True):
+                    groups[chosen[row], place] = group
+        return [
+            [groups[index, place] for place in range(len(solution.lengths))]
+            for index, solution in enumerate(solutions)
+        ]
+
+    def _draw_groups(
+        self,
+        prefilled: Prefilled,
+        names: Sequence[str],
+        group_size: int,
+        sampling: SamplingConfig,
+        noise: NoiseAddress,
+    ) -> list[list[Completion]]:
+        draws = self._draws(names, group_size, sampling.max_response_tokens, noise)
+        flat = self._decode(prefilled.repeated(group_size), draws, sampling)
+        return [flat[start : start + group_size] for start in range(0, len(flat), group_size)]
+
+    def _decode(
+        self, prefilled: Prefilled, draws: Tensor, sampling: SamplingConfig
     ) -> list[Completion]:
-        rows, limit = len(prompts) * group_size, sampling.max_response_tokens
-        draws = self._draws(prompts, group_size, limit, noise)
+        """One completion a row; draws: [rows, max_response_tokens]."""
+        rows, limit = draws.shape
         tokens = torch.zeros(rows, limit, dtype=torch.int64, device=self._device)
         logprobs = torch.zeros(rows, limit, device=self._device)
         lengths = torch.full((rows,), limit, device=self._device)
         ended = torch.zeros(rows, dtype=torch.bool, device=self._device)
 
-        hidden, cache, mask, positions = self._prefill(prompts, group_size)
+        hidden, cache = prefilled.hidden, prefilled.cache
+        mask, positions = prefilled.mask, prefilled.positions
         alive = torch.arange(rows, device=self._device)
         running = torch.ones_like(alive, dtype=torch.bool)
         for position in range(limit):
@@ -96,28 +153,22 @@ class TransformersSampler:
             hidden, mask, positions = self._advance(chosen, cache, mask, positions)
         return self._completions(tokens, logprobs, lengths, ended)
 
-    def _prefill(
-        self, prompts: Sequence[Prompt], group_size: int
-    ) -> tuple[Tensor, DynamicCache, Tensor | None, Tensor]:
-        longest = max(len(prompt.token_ids) for prompt in prompts)
-        input_ids = torch.full((len(prompts), longest), self._pad_token_id)
-        mask = torch.zeros(len(prompts), longest, dtype=torch.int64)
-        for row, prompt in enumerate(prompts):
-            input_ids[row, longest - len(prompt.token_ids) :] = torch.tensor(prompt.token_ids)
-            mask[row, longest - len(prompt.token_ids) :] = 1
+    def _prefill(self, prompts: Sequence[Sequence[int]]) -> Prefilled:
+        input_ids, mask = left_padded(prompts, pad_token_id=self._pad_token_id)
         mask = mask.to(self._device)
-        padded = not bool(mask.all())
+        padded = None if bool(mask.all()) else mask
         cache = DynamicCache(config=self._model.config)
-        hidden = self._forward(
-            input_ids.to(self._device), cache, mask if padded else None, position_ids(mask)
-        )
-        cache.batch_repeat_interleave(group_size)
-        return (
-            hidden.repeat_interleave(group_size, dim=0),
-            cache,
-            mask.repeat_interleave(group_size, dim=0) if padded else None,
-            mask.sum(dim=1).repeat_interleave(group_size),
-        )
+        hidden = self._forward(input_ids.to(self._device), cache, padded, position_ids(mask))
+        return Prefilled(hidden=hidden[:, -1], cache=cache, mask=padded, positions=mask.sum(dim=1))
+
+    def _read(self, solutions: Sequence[Sequence[int]]) -> tuple[Tensor, DynamicCache]:
+        """[S, L, H] last hidden states and the cache of solutions that begin at place 0."""
+        input_ids = right_padded(solutions, pad_token_id=self._pad_token_id).to(self._device)
+        positions = torch.arange(input_ids.shape[1], device=self._device).expand_as(input_ids)
+        # Without the model's config it drops nothing, where a sliding window would drop the
+        # beginning that short prefixes need.
+        cache = DynamicCache()
+        return self._forward(input_ids, cache, None, positions), cache
 
     def _advance(
         self, chosen: Tensor, cache: DynamicCache, mask: Tensor | None, positions: Tensor
@@ -125,12 +176,12 @@ class TransformersSampler:
         if mask is not None:
             mask = torch.cat([mask, mask.new_ones(len(mask), 1)], dim=1)
         hidden = self._forward(chosen[:, None], cache, mask, positions[:, None])
-        return hidden, mask, positions + 1
+        return hidden[:, -1], mask, positions + 1
 
     def _forward(
         self, input_ids: Tensor, cache: DynamicCache, mask: Tensor | None, positions: Tensor
     ) -> Tensor:
-        """[rows, H] last hidden states of the last position."""
+        """[rows, T, H] last hidden states."""
         with torch.autocast(
             self._device.type, self._autocast_dtype, enabled=self._autocast_dtype is not None
         ):
@@ -141,7 +192,7 @@ class TransformersSampler:
                 past_key_values=cache,
                 use_cache=True,
             ).last_hidden_state
-        return hidden[:, -1]
+        return hidden
 
     def _logits(self, hidden: Tensor) -> Tensor:
         """[rows, V] float32."""
@@ -152,12 +203,12 @@ class TransformersSampler:
         return logits if bias is None else logits + bias.float()
 
     def _draws(
-        self, prompts: Sequence[Prompt], group_size: int, limit: int, noise: NoiseAddress
+        self, names: Sequence[str], group_size: int, limit: int, noise: NoiseAddress
     ) -> Tensor:
         """[rows, limit] float64 uniforms, each row a function of its rollout's address alone."""
         draws = [
-            uniforms(noise.seed, noise.batch, prompt.problem.id, sample, count=limit)
-            for prompt in prompts
+            uniforms(noise.seed, noise.batch, name, sample, count=limit)
+            for name in names
             for sample in range(group_size)
         ]
         return torch.from_numpy(np.stack(draws)).to(self._device)
@@ -215,9 +266,3 @@ def _truncate(probabilities: Tensor, sampling: SamplingConfig) -> Tensor:
 def _logprob(logits: Tensor, chosen: Tensor) -> Tensor:
     picked = logits.gather(1, chosen[:, None]).squeeze(1)
     return picked - logits.logsumexp(dim=1)
-
-
-def _cuts(prompts: Sequence[Prompt], size: int) -> Iterator[list[int]]:
-    """Indices of `size` prompts each, of similar length, so that little is padded."""
-    order = sorted(range(len(prompts)), key=lambda index: len(prompts[index].token_ids))
-    return (order[start : start + size] for start in range(0, len(order), size))

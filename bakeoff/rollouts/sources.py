@@ -160,7 +160,14 @@ class PoolSource:
         """Samples the pool, or reads it back as far as an earlier process came."""
         stop = _StopRule(self._maker, self._plan, self._budget)
         groups = _read_or_fill(self._maker, self._path, stop, self._on_chunk)
-        self._groups = [_without_repeats(group, self._plan.deduplicate) for group in groups]
+        # Numbered over the whole pool: a batch mixes groups of several draws.
+        self._groups = [
+            [
+                replace(rollout, group=index)
+                for rollout in _without_repeats(group, self._plan.deduplicate)
+            ]
+            for index, group in enumerate(groups)
+        ]
 
     @property
     def batches(self) -> int:
@@ -241,16 +248,19 @@ def _has_spread(group: Sequence[Rollout]) -> bool:
     return bool(outcomes) and max(outcomes) - min(outcomes) > UNIFORM_SPREAD
 
 
-def _without_repeats(group: Sequence[Rollout], how: Deduplicate) -> list[Rollout]:
+def _without_repeats(group: Sequence[Rollout], how: Deduplicate | None) -> list[Rollout]:
     """The first of the correct rollouts that count as the same, and every wrong one."""
 
     def key(rollout: Rollout) -> object:
-        if how is Deduplicate.NONE or not rollout.reward.correct:
+        if how is None or not rollout.reward.correct:
             return id(rollout)
         text = rollout.completion.text
         return equation_list(text) if how is Deduplicate.EQUATIONS else text
 
-    return list({key(rollout): rollout for rollout in reversed(group)}.values())[::-1]
+    kept: dict[object, Rollout] = {}
+    for rollout in group:
+        kept.setdefault(key(rollout), rollout)
+    return list(kept.values())
 
 
 def _rollout_from_record(record: dict[str, object]) -> Rollout:
