@@ -14,14 +14,16 @@ from bakeoff.engine.local import LocalEngine
 from bakeoff.errors import BakeoffError, CanaryError, ConfigError
 from bakeoff.evaluate import achieved_kl, transcripts
 from bakeoff.identity import check_compatible, config_record
-from bakeoff.interfaces import Algorithm, RolloutSource, Source
+from bakeoff.interfaces import Algorithm, Plan, RewardFunction, RolloutSource, Source
 from bakeoff.ledger import Ledger
 from bakeoff.loop import Trainer
 from bakeoff.memory.tracker import PeakMemory
 from bakeoff.models.flops import flops_model
 from bakeoff.records import RunDirectory
+from bakeoff.rewards.refitting import build_refit
 from bakeoff.rewards.registry import load_reward
-from bakeoff.rollouts.sources import DemonstrationSource, LiveSource, PoolSource, RolloutMaker
+from bakeoff.rollouts.demonstrations import DemonstrationSource
+from bakeoff.rollouts.sources import LiveSource, PoolSource, RolloutMaker
 from bakeoff.types import Split
 from bakeoff.world import World, autocast_dtype, build_world
 
@@ -95,6 +97,14 @@ def _require_same_run(directory: RunDirectory, record: Mapping[str, Any]) -> Non
         )
 
 
+def _require_rewards(plan: Plan, reward: RewardFunction) -> None:
+    if plan.process_supervision and not reward.scores_steps:
+        raise ConfigError(
+            "this method is supervised step by step, but its reward scores whole responses: set "
+            "reward `steps`, or `model` with a process reward model"
+        )
+
+
 class _Run:
     """The moving parts of a cell and the records they leave."""
 
@@ -123,10 +133,13 @@ class _Run:
                 autocast_dtype=dtype,
                 init_seed=world.seeds.initialisation,
             )
+            reward = load_reward(config.reward, world.reward_context())
+        _require_rewards(algorithm.plan, reward)
+        self._refit = build_refit(algorithm.plan.iteration, reward, world, self._ledger)
         maker = RolloutMaker(
             prompts=world.training_prompts(),
             sampler=world.sampler,
-            reward=load_reward(config.task.reward, world.verifier),
+            reward=reward,
             sampling=config.sampling,
             ledger=self._ledger,
             seeds=world.seeds,
@@ -155,6 +168,7 @@ class _Run:
             canaries=Canaries(autocast_dtype=dtype),
             seeds=world.seeds,
             pad_token_id=world.policy.pad_token_id,
+            refit=self._refit,
         )
 
     def to_the_end(self) -> None:
@@ -181,7 +195,7 @@ class _Run:
         world, plan = self._world, algorithm.plan
         match plan.source:
             case Source.CURRENT_POLICY:
-                return LiveSource(maker)
+                return LiveSource(maker, rounds=plan.sampling_rounds)
             case Source.INITIAL_POLICY:
                 if plan.pool is None:
                     raise ConfigError(f"{self._config.method} samples a pool but plans none")
@@ -194,14 +208,17 @@ class _Run:
                         "running", message=f"pool: {groups} problems sampled"
                     ),
                 )
-            case Source.DEMONSTRATIONS:
+            case Source.DEMONSTRATIONS | Source.GOLD:
+                task = world.task
+                gold = plan.source is Source.GOLD
+                solutions = task.gold_demonstrations if gold else task.demonstrations
                 return DemonstrationSource(
-                    world.task,
+                    lambda: solutions(seed=world.seeds.data),
                     world.prompts,
                     world.policy.tokenizer,
                     eos_token_id=world.policy.eos_token_ids[0],
-                    seeds=world.seeds,
                     per_batch=maker.problems_per_step * plan.group_size,
+                    updates=plan.updates,
                 )
 
     def _record(self, done: int, metrics: Mapping[str, Any], reached: float) -> None:
@@ -263,6 +280,8 @@ class _Run:
 
     def _save(self, path: Path, done: int) -> None:
         self._engine.save(path)
+        if self._refit is not None:
+            self._refit.save(path)
         checkpoint.save_random_state(path / "random.safetensors")
         records.write_json(
             path / "progress.json", {"batch": done, "ledger": self._ledger.snapshot()}
@@ -276,6 +295,8 @@ class _Run:
             progress = records.read_json(path / "progress.json")
             done = int(progress["batch"])
             self._engine.load(path)
+            if self._refit is not None:
+                self._refit.load(path)
             checkpoint.load_random_state(path / "random.safetensors")
             self._ledger.restore(progress["ledger"])
             self._engine.publish_policy(self._world.sampler)

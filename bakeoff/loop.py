@@ -63,8 +63,7 @@ class Trainer:
         if iteration.reset_reference:
             self.engine.refresh_reference()
         if self.refit is not None:
-            with self.ledger.phase("refit"):
-                self.refit.refit()
+            self.refit.refit()
 
     def progress(self, done: int) -> float:
         """The share of the run that is over; at 1 or more it ends.

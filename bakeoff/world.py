@@ -12,6 +12,7 @@ from bakeoff.evaluate import Evaluator
 from bakeoff.interfaces import Task, Verifier
 from bakeoff.models.loading import Policy, load_policy
 from bakeoff.models.prompts import PromptFormat
+from bakeoff.rewards.registry import RewardContext
 from bakeoff.rollouts.sampler import TransformersSampler
 from bakeoff.seeds import Seeds
 from bakeoff.tasks.registry import load_task
@@ -36,6 +37,18 @@ class World:
         if not problems:
             raise ConfigError(f"task {self.task.name!r} has no training problems")
         return [self.prompts.render(problem) for problem in problems]
+
+    def reward_context(self) -> RewardContext:
+        """What this world's rewards are made of."""
+        return RewardContext(
+            task=self.task,
+            verifier=self.verifier,
+            tokenizer=self.policy.tokenizer,
+            device=self.policy.model.device,
+            max_response_tokens=self.config.sampling.max_response_tokens,
+            micro_batch_tokens=self.config.training.micro_batch_tokens,
+            seed=self.seeds.sampling,
+        )
 
     def evaluator(self, split: Split, *, problems: int) -> Evaluator | None:
         """An evaluator of the first problems of a split; None when the split is empty."""

@@ -19,6 +19,9 @@ class CallableReward:
     None is unscorable. Only `outcome` is its own: `correct` is always the verifier's word.
     """
 
+    scores_steps = False
+    flops_per_token = 0.0
+
     def __init__(self, function: Callable[..., Any], verifier: Verifier) -> None:
         self._function = function
         self._verifier = verifier

@@ -49,12 +49,15 @@ _PHRASE = re.compile(
 _AMOUNT = r"(?:\d{1,3}(?:,\d{3})+|\d+)(?:\.\d+)?|\.\d+"
 _SIGNED = rf"[-−]?[$¥€£￥]?-?(?:{_AMOUNT})(?:/\d+)?(?:\s?\\?[%％])?"
 _LEADING_NUMBER = re.compile(
-    # Not the first of several, not a factor of something, not "5 million".
-    rf"\\?({_SIGNED})(?!\s*(?:[,，]\s*[-\d\\(]|or\b|and\b|[a-z]*(?:illion|undred|housand|ozen)))"
-    r"(?=\s*(?:$|[.,;:!?)。，、；：！？）*$\u4e00-\u9fff])|\s+[a-z]{2,})",
+    # Not the first of several, not a factor of something, not of a ratio, not "5 million".
+    rf"\\?({_SIGNED})(?!\s*(?:[,，]\s*[-\d\\(]|[:：]\s*\d|or\b|and\b"
+    r"|[a-z]*(?:illion|undred|housand|ozen)))"
+    # "7." is not the end of 7.5.
+    r"(?=\s*(?:$|[.,](?!\d)|[;:!?)。，、；：！？）*$\u4e00-\u9fff])|\s+[a-z]{2,})",
     re.IGNORECASE,
 )
-_DELIMITED = re.compile(r"\$+([^$]+)\$+|\\\((.+?)\\\)|\\\[(.+?)\\\]")
+# An escaped dollar is a currency, not the end of the formula.
+_DELIMITED = re.compile(r"\$+((?:\\.|[^$\\])+)\$+|\\\((.+?)\\\)|\\\[(.+?)\\\]")
 _SENTENCE_END = re.compile(r"[.;!?](?:\s|$)|[。；！？]|\*\*")
 # A minus after a digit, a letter or a bracket subtracts.
 _ANY_NUMBER = re.compile(rf"(?<![\w.)\]}}])(?:{_SIGNED})|(?<![\d.])(?:{_AMOUNT})(?:/\d+)?%?")

@@ -2,14 +2,21 @@
 
 from collections.abc import Sequence
 
-from bakeoff.interfaces import Verifier
+from bakeoff.interfaces import Verdict, Verifier
 from bakeoff.types import Completion, Prompt
 
 
 def judge_completions(
     verifier: Verifier, prompts: Sequence[Prompt], completions: Sequence[Completion]
 ) -> list[bool | None]:
-    """Whether each completion is correct; None where the verifier failed.
+    """Whether each completion is correct; None where the verifier failed."""
+    return [verdict.correct for verdict in verdicts(verifier, prompts, completions)]
+
+
+def verdicts(
+    verifier: Verifier, prompts: Sequence[Prompt], completions: Sequence[Completion]
+) -> list[Verdict]:
+    """A verdict on each completion.
 
     A completion that was cut at the length limit is wrong even if its text holds the answer: it
     did not end, and an intermediate number must not count.
@@ -17,11 +24,11 @@ def judge_completions(
     finished = [
         index for index, completion in enumerate(completions) if completion.finish == "stop"
     ]
-    verdicts = verifier.verify(
+    judged = verifier.verify(
         [prompts[index].problem for index in finished],
         [completions[index].text for index in finished],
     )
-    correct: list[bool | None] = [False] * len(completions)
-    for index, verdict in zip(finished, verdicts, strict=True):
-        correct[index] = verdict.correct
-    return correct
+    found = [Verdict(correct=False, reason="cut at the limit")] * len(completions)
+    for index, verdict in zip(finished, judged, strict=True):
+        found[index] = verdict
+    return found

@@ -14,6 +14,8 @@ import signal
 import sys
 from typing import IO, Any
 
+REASON_CHARACTERS = 100  # of an answer; replies must fit into a pipe that nobody empties yet
+
 
 def main(arguments: list[str]) -> int:
     """Answers requests until its standard input ends."""
@@ -45,7 +47,7 @@ def grade(gold: str, answer: str) -> tuple[bool | None, str]:
     """
     try:
         equal = _verify(_parse(gold), _parse(answer))
-        return equal, "" if equal else f"is not {gold}"
+        return equal, "" if equal else f"is not {gold[:REASON_CHARACTERS]}"
     except MemoryError:
         return None, "math-verify ran out of memory"
     except Exception as error:

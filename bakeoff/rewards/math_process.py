@@ -1,15 +1,14 @@
-"""One killable process that runs math-verify, with a wall-clock limit per answer."""
+"""One killable child process that runs math-verify."""
 
 import contextlib
 import json
 import os
-import selectors
 import signal
 import subprocess
 import sys
 import time
 import weakref
-from collections.abc import Callable
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -22,98 +21,112 @@ MEMORY_BYTES = 4 * 2**30
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Pair:
+    """A question to the child: do these two answers state the same?"""
+
+    gold: str
+    answer: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Comparison:
-    """What the process said about one pair of answers; `correct` is None when it failed."""
+    """What was found about one pair; `correct` is None when the child failed on it."""
 
     correct: bool | None
     reason: str
 
 
 class MathProcess:
-    """Starts when it is first needed, and again after every kill or crash.
+    """A child from its start to its end; whoever kills it makes another.
 
-    Not safe to share between threads; `MathVerifier` holds a lock.
+    It takes pairs in order and answers them in that order. Not safe to share between threads.
     """
 
     def __init__(self, *, seconds: float, memory_bytes: int = MEMORY_BYTES) -> None:
         self._seconds = seconds
-        self._memory_bytes = memory_bytes
-        self._process: subprocess.Popen[bytes] | None = None
-        self._end: Callable[[], object] = lambda: None
-
-    @property
-    def pid(self) -> int | None:
-        """Of the running process; None when there is none."""
-        return self._process.pid if self._process is not None else None
-
-    def compare(self, gold: str, answer: str) -> Comparison:
-        """Whether the answers are equal; a time-out or crash ends the process."""
-        if self._process is None or self._process.poll() is not None:
-            self.close()
-            self._start()
-        try:
-            self._send({"gold": gold, "answer": answer})
-            reply = self._receive(self._seconds)
-        except TimeoutError:
-            self.close()
-            return Comparison(correct=None, reason=f"math-verify took over {self._seconds:g} s")
-        except (OSError, EOFError):
-            self.close()
-            return Comparison(correct=None, reason="math-verify crashed")
-        return Comparison(correct=reply["correct"], reason=reply["reason"])
-
-    def close(self) -> None:
-        """Kills the process, if there is one."""
-        self._end()
-        self._process = None
-
-    def _start(self) -> None:
-        process = subprocess.Popen(
+        self._process = subprocess.Popen(
             # -P keeps this folder off the path: its modules must not shadow anyone's.
-            [sys.executable, "-P", str(_CHILD), str(self._seconds), str(self._memory_bytes)],
+            [sys.executable, "-P", str(_CHILD), str(seconds), str(memory_bytes)],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=subprocess.DEVNULL,
             bufsize=0,
             start_new_session=True,
         )
-        self._process = process
         # Also runs when this object is collected and when the interpreter exits.
-        self._end = weakref.finalize(self, _kill, process, os.getpid())
-        try:
-            reply = self._receive(STARTUP_SECONDS)
-        except (TimeoutError, OSError, EOFError) as error:
-            self.close()
+        self._end = weakref.finalize(self, _kill, self._process, os.getpid())
+        self._received = b""
+        self._ready = False
+        self._unanswered = 0
+        self.answered = 0
+        self.deadline = time.monotonic() + STARTUP_SECONDS  # of whatever it does next
+
+    @property
+    def pid(self) -> int:
+        return self._process.pid
+
+    @property
+    def is_idle(self) -> bool:
+        """Whether it is up and nothing is asked of it."""
+        return self._ready and not self._unanswered
+
+    @property
+    def is_alive(self) -> bool:
+        return self._process.poll() is None
+
+    def fileno(self) -> int:
+        """The pipe that is readable when there is something to `receive`."""
+        assert self._process.stdout is not None
+        return self._process.stdout.fileno()
+
+    def send(self, pairs: Sequence[Pair]) -> None:
+        """Asks an idle child, which reads on between its answers.
+
+        Raises:
+            OSError: it is dead.
+        """
+        assert self._process.stdin is not None and self.is_idle
+        lines = [json.dumps({"gold": pair.gold, "answer": pair.answer}) for pair in pairs]
+        self.deadline = time.monotonic() + self._seconds
+        self._unanswered = len(lines)
+        self._process.stdin.write("".join(f"{line}\n" for line in lines).encode())
+
+    def receive(self) -> list[Comparison]:
+        """The answers that have arrived; the clock of the next one starts here.
+
+        Raises:
+            EOFError: it is dead.
+            ConfigError: it could not start.
+        """
+        chunk = os.read(self.fileno(), 65536)
+        if not chunk and not self._ready:
             raise ConfigError(
-                f"the answer checker did not start: {type(error).__name__} from {sys.executable} "
-                f"{_CHILD}; run it by hand to see why"
-            ) from error
-        if not reply["ready"]:
-            self.close()
-            raise ConfigError(
-                f"the answer checker did not start: {reply['reason']}; pip install math-verify"
+                f"the answer checker did not start: {sys.executable} {_CHILD} ended at once; "
+                "run it by hand to see why"
             )
+        if not chunk:
+            raise EOFError
+        *lines, self._received = (self._received + chunk).split(b"\n")
+        replies = [json.loads(line) for line in lines]
+        if replies and not self._ready:
+            _check_ready(replies.pop(0))
+            self._ready = True
+        if replies:
+            self._unanswered -= len(replies)
+            self.answered += len(replies)
+            self.deadline = time.monotonic() + self._seconds
+        return [Comparison(correct=reply["correct"], reason=reply["reason"]) for reply in replies]
 
-    def _send(self, request: dict[str, str]) -> None:
-        assert self._process is not None and self._process.stdin is not None
-        # Answers are short and the child is reading, so this does not block.
-        self._process.stdin.write(json.dumps(request).encode() + b"\n")
+    def close(self) -> None:
+        """Kills it."""
+        self._end()
 
-    def _receive(self, seconds: float) -> dict[str, Any]:
-        assert self._process is not None and self._process.stdout is not None
-        deadline = time.monotonic() + seconds
-        line = b""
-        with selectors.DefaultSelector() as selector:
-            selector.register(self._process.stdout, selectors.EVENT_READ)
-            while not line.endswith(b"\n"):
-                if not selector.select(max(0.0, deadline - time.monotonic())):
-                    raise TimeoutError
-                chunk = os.read(self._process.stdout.fileno(), 65536)
-                if not chunk:
-                    raise EOFError
-                line += chunk
-        reply: dict[str, Any] = json.loads(line)
-        return reply
+
+def _check_ready(reply: dict[str, Any]) -> None:
+    if not reply["ready"]:
+        raise ConfigError(
+            f"the answer checker did not start: {reply['reason']}; pip install math-verify"
+        )
 
 
 def _kill(process: subprocess.Popen[bytes], owner: int) -> None:

@@ -1,4 +1,4 @@
-"""The rule reward: 1 for a correct completion, 0 for a wrong one."""
+"""The rule reward: the verifier's word as a number."""
 
 from collections.abc import Sequence
 
@@ -8,13 +8,24 @@ from bakeoff.types import Completion, Prompt, Reward
 
 
 class RuleReward:
-    """The verifier's word as a number; unscorable where the verifier failed."""
+    """1 for a correct completion, `wrong_reward` for another; None where the verifier failed."""
 
-    def __init__(self, verifier: Verifier) -> None:
+    scores_steps = False
+    flops_per_token = 0.0
+
+    def __init__(self, verifier: Verifier, *, wrong_reward: float = 0.0) -> None:
         self._verifier = verifier
+        self._wrong_reward = wrong_reward
 
     def score(self, prompts: Sequence[Prompt], completions: Sequence[Completion]) -> list[Reward]:
         return [
-            Reward(correct=correct, outcome=None if correct is None else float(correct))
+            Reward(correct=correct, outcome=rule_outcome(correct, self._wrong_reward))
             for correct in judge_completions(self._verifier, prompts, completions)
         ]
+
+
+def rule_outcome(correct: bool | None, wrong_reward: float) -> float | None:
+    """The reward of a verdict."""
+    if correct is None:
+        return None
+    return 1.0 if correct else wrong_reward

@@ -1,6 +1,6 @@
 """Answers that no parser should be asked about: they cost memory and time without bound.
 
-A refused answer is wrong: none of the data sets has an answer like it.
+A refused answer is wrong, unless the gold answer is such a one too: none of the data sets has any.
 """
 
 import re
@@ -8,11 +8,16 @@ import re
 MAX_ANSWER_CHARACTERS = 500  # the longest of MATH's 12 500 answers has about 160
 MAX_LITERAL_DIGITS = 60
 MAX_POWERS = 30
-MAX_DEPTH = 12  # the published answers have at most 3; parsing time grows exponentially
+MAX_DEPTH = 8  # the published answers have at most 3; parsing time grows exponentially
 MAX_EXPONENT = 10_000
 MAX_FACTORIAL_DIGITS = 4
+MAX_COMMANDS_IN_A_ROW = 5  # \sin\sin x: as with depth
+MAX_SUBSCRIPTS = 10
+MAX_BARS = 10
 
 _POWER = re.compile(r"\^|\*\*")
+_UNEVALUATED = re.compile(r"\\(?:sum|prod|coprod|o?i{1,3}nt|lim)(?![A-Za-z])|[∑∏∫]")
+_COMMANDS = re.compile(rf"(?:\\[A-Za-z]+(?:_(?:\w|\{{\w*\}}))?\s*){{{MAX_COMMANDS_IN_A_ROW + 1}}}")
 _OPERAND = re.compile(r"[+-]?(?:[\d.,]+|\\?[A-Za-z]+|[^\^])?")
 
 
@@ -20,19 +25,30 @@ def refusal(answer: str) -> str | None:
     """Why an answer is not parsed at all; None if it may be."""
     if len(answer) > MAX_ANSWER_CHARACTERS:
         return f"longer than {MAX_ANSWER_CHARACTERS} characters"
+    answer = answer.replace("\\!", "")  # a space, not a factorial
     if re.search(rf"\d{{{MAX_LITERAL_DIGITS + 1}}}", answer.replace(",", "")):
         return f"a number of more than {MAX_LITERAL_DIGITS} digits"
     if _depth(answer) > MAX_DEPTH:
         return f"brackets nested deeper than {MAX_DEPTH}"
     if re.search(rf"\d{{{MAX_FACTORIAL_DIGITS + 1},}}[\s)}}]*!|![\s)}}]*!", answer):
         return "a factorial of a factorial or of a large number"
-    if re.search(rf"\\binom[\s{{]*\d{{{MAX_FACTORIAL_DIGITS + 1},}}", answer):
+    if "\\binom" in answer and re.search(rf"\d{{{MAX_FACTORIAL_DIGITS + 1}}}|\^|!", answer):
         return "a binomial coefficient of a large number"
+    if _UNEVALUATED.search(answer):
+        return "an unevaluated sum, product, integral or limit"
+    if _COMMANDS.search(answer):
+        return f"more than {MAX_COMMANDS_IN_A_ROW} commands in a row"
+    if answer.count("_") > MAX_SUBSCRIPTS:
+        return f"more than {MAX_SUBSCRIPTS} subscripts"
+    if answer.count("|") > MAX_BARS:
+        return f"more than {MAX_BARS} bars"
     text = re.sub(r"\\left|\\right|\s", "", _POWER.sub("^", answer))
     if text.count("^") > MAX_POWERS:
         return f"more than {MAX_POWERS} powers"
     if _tower_height(text) >= 3:
         return "a tower of powers"
+    if any("!" in _operand(text, match.end()) for match in re.finditer(r"\^", text)):
+        return "a power of a factorial"
     if any(_is_large_exponent(text[match.end() :]) for match in re.finditer(r"\^", text)):
         return f"an exponent above {MAX_EXPONENT}"
     return None
@@ -58,6 +74,12 @@ def _height_above(text: str, start: int) -> int:
     if text[end : end + 1] == "^":  # 2^3^4 is 2^(3^4)
         height = max(height, 1 + _height_above(text, end + 1))
     return height
+
+
+def _operand(text: str, start: int) -> str:
+    end = _operand_end(text, start)
+    # A factorial binds tighter: 9^9! is 9^(9!).
+    return text[start : end + 1]
 
 
 def _operand_end(text: str, start: int) -> int:

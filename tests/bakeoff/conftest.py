@@ -11,7 +11,7 @@ from bakeoff.models.loading import Policy, load_policy
 from bakeoff.models.prompts import PromptFormat
 from bakeoff.rollouts.sampler import TransformersSampler
 from bakeoff.tasks import arithmetic
-from bakeoff.types import Prompt, Reward, Rollout, Split
+from bakeoff.types import Completion, Prompt, Reward, Rollout, Split
 
 MAX_RESPONSE_TOKENS = 12
 
@@ -47,7 +47,7 @@ def prompts(shared_policy) -> list[Prompt]:
 
 @pytest.fixture(scope="session")
 def rollouts(shared_policy, prompts) -> list[Rollout]:
-    """Groups of four with rewards 1, 0, 1, 0: signal for every method."""
+    """Groups of four with rewards 1, 0, 1, 0 and two steps each: signal for every method."""
     groups = TransformersSampler(shared_policy, autocast_dtype=None).sample(
         prompts,
         group_size=4,
@@ -59,9 +59,21 @@ def rollouts(shared_policy, prompts) -> list[Rollout]:
             problem=prompt.problem,
             prompt_ids=prompt.token_ids,
             completion=completion,
-            reward=Reward(correct=sample % 2 == 0, outcome=float(sample % 2 == 0)),
+            reward=_reward(completion, float(sample % 2 == 0)),
             group=index,
         )
         for index, (prompt, group) in enumerate(zip(prompts, groups, strict=True))
         for sample, completion in enumerate(group)
     ]
+
+
+def _reward(completion: Completion, value: float) -> Reward:
+    """The value for the whole; a made-up step ends in its middle and another at its end."""
+    last = len(completion.token_ids) - 1
+    ends = tuple(sorted({last // 2, last}))
+    return Reward(
+        correct=value > 0,
+        outcome=value,
+        step_ends=ends,
+        step_values=tuple(value if end == last else 0.5 for end in ends),
+    )

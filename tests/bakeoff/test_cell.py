@@ -10,7 +10,20 @@ from pathlib import Path
 import pytest
 from safetensors.torch import load_file
 
+from algorithms.configs import GRPOConfig, PPOConfig
+from algorithms.registry import build
+from bakeoff.cell import run_cell
+from bakeoff.checkpoint import latest_checkpoint
+from bakeoff.config import ModelConfig
+from bakeoff.errors import ConfigError
+from bakeoff.models.loading import load_policy
 from bakeoff.records import RunDirectory, read_json, read_lines
+from bakeoff.reward_models.examples import LabelledSolution
+from bakeoff.reward_models.folder import RewardHead, RewardKind
+from bakeoff.reward_models.history import keep_history
+from bakeoff.reward_models.model import new_reward_model, save_reward_model
+from bakeoff.settings import cell_config
+from bakeoff.tasks.arithmetic_task import ArithmeticTask
 
 pytestmark = pytest.mark.slow
 
@@ -30,12 +43,18 @@ SETTINGS = {
     "ood_problems": 0,
     "seed": 5,
 }
+# arm -> settings; the arm's name is the method's unless they name another.
 METHODS = {
     "sft": {},
-    "rft": {"epochs": 2, "pool_problems": 16, "deduplicate": "true"},
+    "rft": {"epochs": 2, "pool_problems": 16, "deduplicate": "text"},
     "online_rft": {},
     "ppo": {"minibatches": 2, "critic_warmup_batches": 1},
-    "grpo": {"epochs": 2, "reference_refresh_every": 3},
+    "grpo": {"epochs": 2, "iteration_batches": 3, "reset_reference": "true"},
+    "dpo": {"pool_problems": 16, "epochs": 2},
+    "dapo": {"sampling_rounds": 2, "wrong_reward": -1, "overlong_buffer_tokens": 8},
+    "ppo_process": {"reward": "steps"},
+    "gold": {"method": "sft", "gold": "true", "updates": 8},
+    "grpo_iterative": {"reward": "model", "iteration_batches": 3, "refit_learning_rate": 1e-3},
 }
 CLOCKS = {
     "device_seconds",
@@ -47,8 +66,9 @@ CLOCKS = {
 }
 
 
-def start(method: str, out: Path) -> subprocess.Popen[bytes]:
-    settings = SETTINGS | METHODS[method]
+def start(arm: str, out: Path, **more: str) -> subprocess.Popen[bytes]:
+    settings = SETTINGS | METHODS[arm] | more
+    method = settings.pop("method", arm)
     flags = [part for k, v in settings.items() for part in (f"--{k.replace('_', '-')}", str(v))]
     return subprocess.Popen(
         [
@@ -60,14 +80,47 @@ def start(method: str, out: Path) -> subprocess.Popen[bytes]:
     )
 
 
+def require_equal(one: Path, other: Path) -> None:
+    tensors, others = load_file(one), load_file(other)
+    assert tensors.keys() == others.keys()
+    for name, tensor in tensors.items():
+        assert tensor.equal(others[name]), name
+
+
 def without_clocks(rows):
     return [{k: v for k, v in row.items() if k not in CLOCKS} for row in rows]
 
 
-@pytest.mark.parametrize("method", METHODS)
-def test_kill_and_resume_equals_an_uninterrupted_run(method, tmp_path):
+@pytest.fixture
+def reward_model(tmp_path):
+    """An untrained reward model with something to replay."""
+    config = ModelConfig()
+    loaded = new_reward_model(
+        load_policy(config, init_seed=0),
+        kind=RewardKind.OUTCOME,
+        head=RewardHead.SCALAR,
+        config=config,
+        instruction=ArithmeticTask.instruction,
+        init_seed=0,
+    )
+    folder = tmp_path / "reward-model"
+    folder.mkdir()
+    save_reward_model(loaded, folder, info=loaded.info)
+    earlier = [
+        LabelledSolution(question="2 +3", response=f"#{n}", ends=(2,), labels=(float(n == 5),))
+        for n in range(10)
+    ]
+    keep_history(folder, earlier, seed=0)
+    return folder
+
+
+@pytest.mark.parametrize("arm", METHODS)
+def test_kill_and_resume_equals_an_uninterrupted_run(arm, tmp_path, request):
     whole, broken = RunDirectory(tmp_path / "whole"), RunDirectory(tmp_path / "broken")
-    first, second = start(method, whole.path), start(method, broken.path)
+    more = {}
+    if METHODS[arm].get("reward") == "model":
+        more["reward_model"] = str(request.getfixturevalue("reward_model"))
+    first, second = start(arm, whole.path, **more), start(arm, broken.path, **more)
     # Killed with batches done past the last checkpoint, which then have to be done again.
     deadline = time.monotonic() + 120
     while len(list(read_lines(broken.metrics))) < 3 and time.monotonic() < deadline:
@@ -78,17 +131,41 @@ def test_kill_and_resume_equals_an_uninterrupted_run(method, tmp_path):
     assert broken.state == "running"
     assert not broken.policy.exists()
     assert first.wait(120) == 0
-    assert start(method, broken.path).wait(120) == 0
+    assert start(arm, broken.path, **more).wait(120) == 0
 
-    one, two = (load_file(d.policy / "model.safetensors") for d in (whole, broken))
-    assert one.keys() == two.keys()
-    for name, tensor in one.items():
-        assert tensor.equal(two[name]), name
+    require_equal(*(d.policy / "model.safetensors" for d in (whole, broken)))
+    if more:
+        last = [
+            latest_checkpoint(d.checkpoints) / "reward_model.safetensors" for d in (whole, broken)
+        ]
+        require_equal(*last)
     for file in ("metrics", "evaluations", "transcripts"):
         rows = [without_clocks(read_lines(getattr(d, file))) for d in (whole, broken)]
         assert rows[0] == rows[1], file
         assert rows[0], file
     ledgers = [read_json(d.ledger) for d in (whole, broken)]
-    for counter in ("rollouts", "sampled_tokens", "trained_tokens", "optimizer_steps", "flops"):
+    counters = ("rollouts", "sampled_tokens", "trained_tokens", "optimizer_steps", "flops")
+    for counter in (*counters, "reward_model_tokens"):
         assert ledgers[0][counter] == ledgers[1][counter], counter
     assert whole.state == broken.state == "finished"
+
+
+@pytest.mark.parametrize(
+    ("config", "told"),
+    [
+        (GRPOConfig(supervision="process"), "supervised step by step"),
+        (PPOConfig(supervision="process"), "supervised step by step"),
+        (
+            GRPOConfig(iteration_batches=2, refit_reward_model=True),
+            "needs a reward model to refit",
+        ),
+    ],
+)
+@pytest.mark.parametrize("shaping", [{}, {"length_penalty": 0.1}])
+def test_a_reward_that_the_method_cannot_use_is_refused_before_anything_is_written(
+    config, told, shaping, tmp_path
+):
+    cell = cell_config("method", config, {"model": "config:builtin", **shaping})
+    with pytest.raises(ConfigError, match=told):
+        run_cell(cell, build(config), RunDirectory(tmp_path / "run"))
+    assert not (tmp_path / "run").exists()

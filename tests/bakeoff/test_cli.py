@@ -170,6 +170,13 @@ def test_a_folder_that_is_no_run_is_not_written_into(bakeoff: Bakeoff, things: P
     [
         ("sft --out run --model config:builtin", "give --steps"),
         ("evaluate --out run --seeds 1,x", "--seeds must be whole numbers"),
+        ("evaluate", "give --out"),
+        ("evaluate --out run --ks 1", "--ks is of --responses"),
+        ("evaluate --responses none.jsonl", "cannot read none.jsonl"),
+        ("evaluate --responses none.jsonl --ks 1,x", "--ks must be whole numbers"),
+        ("evaluate --responses none.jsonl --final-samples 4", "--final-samples does nothing"),
+        ("evaluate --responses none.jsonl --seeds 0,1", "--seeds does nothing"),
+        ("evaluate --responses none.jsonl --seed x", "seed = 'x'"),
         ("evaluate --out run --task arithmetik", "no task 'arithmetik'"),
         ("evaluate --out run --model ./none", "model folder './none' does not exist"),
         ("compare none.yaml", "none.yaml does not exist"),
@@ -277,6 +284,49 @@ def test_an_evaluation_of_a_trained_policy_is_written_once(
     assert bakeoff("evaluate", *arguments).code == 0
     assert_refused(bakeoff("evaluate", *arguments, "--final-samples", 3), "another evaluation")
     assert (tmp_path / "evaluation" / "evaluations.jsonl").stat().st_mtime_ns == before
+
+
+RESPONSES = """\
+{"question": "1 +1", "answer": "2", "responses": ["#2", "#3", "#3"], "scores": [0.9, 0.2, 0.1]}
+{"question": "2 +1", "answer": "3", "responses": ["#3", "3", "#3"], "scores": [0.1, 0.8, 0.7]}
+"""
+
+
+def test_a_file_of_responses_is_judged_printed_and_written(
+    bakeoff: Bakeoff, tmp_path: Path
+) -> None:
+    (tmp_path / "mine.jsonl").write_text(RESPONSES)
+    arguments = ("--responses", "mine.jsonl", "--task", "arithmetic", "--ks", "1,3")
+    ended = bakeoff("evaluate", *arguments, "--seed", 5, "--out", "judged")
+    assert (ended.code, ended.err) == (0, "")
+    written = read_json(tmp_path / "judged" / "verification.json")
+    assert (written["file"], written["task"], written["seed"]) == ("mine.jsonl", "arithmetic", 5)
+    assert written["accuracy"]["mean"] == pytest.approx((1 / 3 + 2 / 3) / 2)
+    assert written["format_rate"]["mean"] == pytest.approx((1 + 2 / 3) / 2)
+    ways = {way: point["mean"] for way, point in written["ks"][-1]["ways"].items()}
+    assert ways == {"pass": 1.0, "maj": 0.5, "best:score": 0.5, "weighted:score": 1.0}
+    assert "best of K, score" in ended.out
+    assert "2 problems, 6 responses, of which 0 without a verdict" in ended.out
+    page = (tmp_path / "judged" / "verification.md").read_bytes()
+
+    assert bakeoff("evaluate", *arguments, "--seed", 5, "--out", "judged").out == ended.out
+    assert (tmp_path / "judged" / "verification.md").read_bytes() == page
+
+
+def test_a_file_of_responses_is_only_printed_without_a_folder(
+    bakeoff: Bakeoff, tmp_path: Path
+) -> None:
+    (tmp_path / "mine.jsonl").write_text(RESPONSES)
+    ended = bakeoff("evaluate", "--responses", "mine.jsonl", "--task", "arithmetic")
+    assert (ended.code, ended.err) == (0, "")
+    assert [path.name for path in tmp_path.iterdir()] == ["mine.jsonl"]
+    assert_refused(
+        bakeoff("evaluate", "--responses", "mine.jsonl", "--out", "mine.jsonl"), "is a file"
+    )
+    assert_refused(
+        bakeoff("evaluate", "--responses", "mine.jsonl", "--task", "arithmetic", "--ks", 4),
+        "K = 4 is above the 3 judged responses",
+    )
 
 
 METHOD = """

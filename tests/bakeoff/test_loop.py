@@ -5,7 +5,8 @@ from dataclasses import replace
 import pytest
 import torch
 
-from algorithms.configs import GRPOConfig, OnlineRFTConfig, PPOConfig, RFTConfig
+from algorithms import PRESETS
+from algorithms.configs import GRPOConfig, OnlineRFTConfig, PPOConfig, RFTConfig, RLOOConfig
 from algorithms.registry import build
 from bakeoff.batch import collate
 from bakeoff.canaries import Canaries
@@ -16,6 +17,7 @@ from bakeoff.ledger import Ledger
 from bakeoff.loop import Trainer
 from bakeoff.memory.tracker import PeakMemory
 from bakeoff.models.flops import flops_model
+from bakeoff.reward_models.refit import RewardRefit
 from bakeoff.rollouts.sampler import TransformersSampler
 from bakeoff.seeds import Seeds
 from bakeoff.settings import cell_config
@@ -54,6 +56,7 @@ def trainer(policy, rollouts):
         batches=None,
         drawn=rollouts,
         canaries=OffPolicyOnPurpose,
+        refit=None,
         **settings,
     ):
         cell = cell_config("method", config, SETTINGS | settings)
@@ -80,6 +83,7 @@ def trainer(policy, rollouts):
             canaries=canaries(autocast_dtype=None),
             seeds=Seeds(data=0, sampling=0, initialisation=0),
             pad_token_id=0,
+            refit=refit,
         )
 
     return make
@@ -166,7 +170,8 @@ def test_critic_warm_up_batches_cost_and_leave_the_policy_alone(trainer):
 
 
 def test_the_reference_is_refreshed_when_the_plan_says(trainer):
-    run = trainer(GRPOConfig(reference_refresh_every=2), budget=budget(STEPS, 4))
+    config = GRPOConfig(iteration_batches=2, reset_reference=True)
+    run = trainer(config, budget=budget(STEPS, 4))
     kl = [metrics["kl_to_reference"] for _, metrics in run.train(done=0)]
     assert kl[0] == pytest.approx(0, abs=1e-6)
     assert kl[1] > 1e-5
@@ -174,7 +179,99 @@ def test_the_reference_is_refreshed_when_the_plan_says(trainer):
     assert kl[3] > 1e-5
 
 
-@pytest.mark.parametrize("config", [OnlineRFTConfig(), GRPOConfig(), PPOConfig()])
+@pytest.fixture
+def observed():
+    """The sizes of the iterations that a refit saw, and a refit that notes them."""
+    sizes = []
+
+    def label(seen, _refit):
+        sizes.append(len(seen))
+        return []
+
+    refit = RewardRefit(
+        trainer=None,  # nothing is labelled, so nothing is trained on
+        label=label,
+        history=(),
+        replay_share=0.0,
+        solutions=1 << 30,
+        seed=0,
+        ledger=Ledger(PeakMemory(torch.device("cpu"))),
+        flops_per_token=0.0,
+    )
+    return sizes, refit
+
+
+def test_a_refit_comes_after_every_iteration_with_all_of_its_rollouts(trainer, rollouts, observed):
+    sizes, refit = observed
+    config = GRPOConfig(iteration_batches=2, refit_reward_model=True)
+    run = trainer(config, budget=budget(STEPS, 5), refit=refit)
+    at_batch = [len(sizes) for _ in run.train(done=0)]
+    assert at_batch == [0, 1, 1, 2, 2]
+    assert sizes == [2 * len(rollouts)] * 2
+
+
+def test_a_resumed_run_ends_its_iterations_where_the_whole_one_does(trainer, rollouts, observed):
+    sizes, refit = observed
+    config = GRPOConfig(iteration_batches=3, refit_reward_model=True)
+    run = trainer(config, budget=budget(STEPS, 2), refit=refit)
+    assert [done for done, _ in run.train(done=2)] == [3, 4]
+    # The two rollout batches before the stop would come back with the checkpoint.
+    assert sizes == [len(rollouts)]
+
+
+def test_a_refit_sees_the_responses_that_have_no_reward(trainer, rollouts, observed):
+    sizes, refit = observed
+    unscored = [
+        replace(r, reward=replace(r.reward, outcome=None)) if r.group == 0 else r for r in rollouts
+    ]
+    config = GRPOConfig(iteration_batches=1, refit_reward_model=True)
+    list(trainer(config, budget=budget(STEPS, 1), refit=refit, drawn=unscored).train(done=0))
+    assert sizes == [len(rollouts)]
+
+
+def test_iterations_without_a_reset_keep_the_reference(trainer, observed):
+    _, refit = observed
+    config = GRPOConfig(iteration_batches=1, refit_reward_model=True)
+    run = trainer(config, budget=budget(STEPS, 3), refit=refit)
+    kl = [metrics["kl_to_reference"] for _, metrics in run.train(done=0)]
+    assert kl[0] == pytest.approx(0, abs=1e-6)
+    assert min(kl[1:]) > 1e-5
+
+
+@pytest.mark.parametrize(
+    ("aggregation", "as_if"),
+    [(None, "sequence_sum"), ("sequence_sum", "sequence_sum"), ("token_mean", "token_mean")],
+)
+def test_the_mean_is_the_methods_own_unless_a_cell_sets_another(
+    trainer, rollouts, aggregation, as_if
+):
+    """RLOO's loss at rewards 1, 0, 1, 0: advantages of +-2/3 on -log pi of the response."""
+    run = trainer(
+        RLOOConfig(group_size=4, kl_coefficient=0),
+        budget=budget(STEPS, 1),
+        aggregation=aggregation,
+    )
+    batch = collate(rollouts, pad_token_id=0)
+    losses = torch.where(batch.correct, 2 / 3, -2 / 3)[:, None] * -run.engine.policy_logprobs(batch)
+    sums = (losses * batch.response_mask).sum(dim=1)
+    expected = {
+        "sequence_sum": sums.mean(),
+        "token_mean": sums.sum() / batch.response_mask.sum(),
+    }
+    ((_, metrics),) = run.train(done=0)
+    assert metrics["loss"] == pytest.approx(expected[as_if].item(), rel=1e-4)
+    assert expected["sequence_sum"] != pytest.approx(expected["token_mean"], rel=0.5)
+
+
+QUICK = {"online_rft", "grpo", "ppo"}
+LEARNERS = [
+    pytest.param(config, id=name, marks=() if name in QUICK else pytest.mark.slow)
+    for name, config in PRESETS.items()
+    if name != "sft"  # takes everything it is shown for right
+]
+
+
+@pytest.mark.parametrize("config", LEARNERS)
 def test_every_method_makes_rewarded_responses_likelier(trainer, rollouts, config):
     run = trainer(config, budget=budget(STEPS, 25), learning_rate=3e-3)
     batch = collate(rollouts, pad_token_id=0)

@@ -5,7 +5,7 @@ import pytest
 
 from algorithms import PRESETS
 from algorithms.configs import GRPOConfig
-from bakeoff.config import Aggregation, BudgetAxis, CellConfig, as_record
+from bakeoff.config import Aggregation, BudgetAxis, CellConfig, SolutionScore, as_record
 from bakeoff.errors import ConfigError
 from bakeoff.records import config_hash, write_json
 from bakeoff.settings import (
@@ -57,6 +57,9 @@ def test_a_key_like_no_other_lists_the_known_ones() -> None:
         ({"measure_kl": "maybe"}, ("measure_kl = 'maybe'", "boolean", "achieved KL")),
         ({"compute_dtype": "fp8"}, ("compute_dtype = 'fp8'", "'bfloat16'", "master weights")),
         ({"clip_epsilon": []}, ("clip_epsilon = []", "number", "the ratio is clipped")),
+        ({"supervision": "steps"}, ("supervision = 'steps'", "'process'", "end of every step")),
+        ({"aggregation": "mean"}, ("aggregation = 'mean'", "'sequence_sum'", "the method's own")),
+        ({"solution_score": "max"}, ("solution_score = 'max'", "'product'", "make the outcome")),
     ],
 )
 def test_a_wrong_type_names_key_value_expectation_and_help(
@@ -85,7 +88,16 @@ def test_not_a_number_is_refused(value: Any) -> None:
         ({"budget": -5}, "budget must be above 0, got -5.0"),
         ({"evaluation_split": "train"}, "evaluation_split is train"),
         ({"train_problems": 0}, "train_problems must be at least 1, got 0"),
-        ({"group_size": 1}, "group_size must be at least 2 for GRPO, got 1"),
+        ({"wrong_reward": 1}, "wrong_reward must be below 1, got 1.0"),
+        ({"length_penalty": -0.5}, "length_penalty must be 0 or more, got -0.5"),
+        ({"overlong_buffer_tokens": 0}, "overlong_buffer_tokens must be at least 1, got 0"),
+        ({"reward": "model"}, "got reward 'model', reward_model None"),
+        ({"reward_model": "there"}, "got reward 'rule', reward_model 'there'"),
+        ({"step_checker": "a.py:b"}, "step_checker is for reward `steps`, got 'rule'"),
+        ({"refit_learning_rate": 0}, "refit_learning_rate must be above 0, got 0.0"),
+        ({"refit_solutions": 0}, "refit_solutions must be at least 1, got 0"),
+        ({"refit_completions": 0}, "refit_completions must be at least 1, got 0"),
+        ({"group_size": 1}, "group_size must be at least 2, got 1"),
     ],
 )
 def test_a_value_out_of_range_says_the_range(values: dict[str, Any], told: str) -> None:
@@ -100,6 +112,10 @@ def test_text_is_read_as_the_type_of_the_setting() -> None:
         aggregation="token_mean",
         budget_axis="flops",
         clip_epsilon="0.1",
+        reward="steps",
+        wrong_reward="-1",
+        overlong_buffer_tokens="16",
+        solution_score="product",
     )
     assert config.optimizer.learning_rate == 3e-4
     assert config.model.threads == 2
@@ -107,6 +123,9 @@ def test_text_is_read_as_the_type_of_the_setting() -> None:
     assert config.training.aggregation is Aggregation.TOKEN_MEAN
     assert config.budget.budget_axis is BudgetAxis.FLOPS
     assert config.method_settings["clip_epsilon"] == 0.1
+    assert config.reward.wrong_reward == -1
+    assert config.reward.overlong_buffer_tokens == 16
+    assert config.reward.solution_score is SolutionScore.PRODUCT
 
 
 def test_a_method_keeps_the_defaults_that_are_not_set() -> None:
@@ -116,8 +135,13 @@ def test_a_method_keeps_the_defaults_that_are_not_set() -> None:
         "epochs": 1,
         "minibatches": 1,
         "clip_epsilon": 0.3,
+        "clip_epsilon_high": None,
         "kl_coefficient": 0.04,
-        "reference_refresh_every": None,
+        "supervision": "outcome",
+        "iteration_batches": None,
+        "reset_reference": False,
+        "refit_reward_model": False,
+        "replay_share": 0.1,
     }
     own = method_config(grpo(clip_epsilon=0.3), PRESETS["grpo"])
     assert own == GRPOConfig(clip_epsilon=0.3)
@@ -130,6 +154,7 @@ def test_a_method_keeps_the_defaults_that_are_not_set() -> None:
         {},
         {"budget": "400000", "learning_rate": "1e-3", "evaluation_split": "validation"},
         {"train_problems": 7, "critic_learning_rate": 1, "budget_axis": "optimizer_steps"},
+        {"reward": "model", "reward_model": "here", "solution_score": "last", "aggregation": None},
     ],
 )
 def test_a_config_survives_its_record(method: str, values: dict[str, Any]) -> None:

@@ -5,7 +5,7 @@ import pytest
 import torch
 
 from algorithms import PRESETS
-from algorithms.configs import GRPOConfig, OnlineRFTConfig, PPOConfig
+from algorithms.configs import DPOConfig, GRPOConfig, OnlineRFTConfig, PPOConfig
 from algorithms.registry import build
 from bakeoff.aggregation import loss_weights
 from bakeoff.batch import collate
@@ -23,12 +23,20 @@ ONE_CUT = 1 << 30
 OPTIMIZER = OptimizerConfig(learning_rate=1e-2, max_grad_norm=1e30)
 
 
-def engine_of(policy: Policy, config, *, tokens=ONE_CUT, temperature=1.0, optimizer=OPTIMIZER):
+def engine_of(
+    policy: Policy,
+    config,
+    *,
+    tokens=ONE_CUT,
+    temperature=1.0,
+    optimizer=OPTIMIZER,
+    measure_kl=True,
+):
     return LocalEngine(
         policy,
         build(config).plan,
         optimizer=optimizer,
-        training=TrainingConfig(micro_batch_tokens=tokens),
+        training=TrainingConfig(micro_batch_tokens=tokens, measure_kl=measure_kl),
         temperature=temperature,
         autocast_dtype=None,
         init_seed=0,
@@ -126,6 +134,35 @@ def test_the_ratio_is_one_and_nothing_is_clipped_at_the_first_update(policy, bat
     assert result.token_means["kl_to_start"] == pytest.approx(0, abs=1e-6)
 
 
+def test_the_dpo_gradient_equals_the_papers_formula_on_full_logits(policy, rollouts):
+    """arXiv:2305.18290v3 eq. 7 written out with whole logits, one pair at a time."""
+    config = DPOConfig(group_size=4, kl_coefficient=0.3)
+    engine = engine_of(clone(policy), config)
+    torch.manual_seed(0)
+    for parameter in engine.model.parameters():
+        parameter.data += 0.01 * torch.randn_like(parameter)
+    twin = clone(replace(policy, model=engine.model)).model
+    batch = collate(rollouts, pad_token_id=0)
+    step(engine, config, batch, how=Aggregation.SEQUENCE_SUM)
+
+    def logprob(model, rollout):
+        ids = torch.tensor([rollout.prompt_ids + rollout.completion.token_ids])
+        start = len(rollout.prompt_ids)
+        table = model(ids).logits[0].log_softmax(dim=1)[start - 1 : -1]
+        return table.gather(1, ids[0, start:, None]).sum()
+
+    # Correct, wrong, correct, wrong in every group of four.
+    pairs = [(rollouts[i], rollouts[i + 1]) for i in range(0, len(rollouts), 2)]
+    for chosen, rejected in pairs:
+        with torch.no_grad():
+            reference = logprob(policy.model, chosen) - logprob(policy.model, rejected)
+        margin = logprob(twin, chosen) - logprob(twin, rejected) - reference
+        (-torch.nn.functional.logsigmoid(0.3 * margin) / len(pairs)).backward()
+    ours = dict(engine.model.named_parameters())
+    for name, parameter in twin.named_parameters():
+        assert relative_error(ours[name].grad, parameter.grad) < 1e-4, name
+
+
 def test_later_epochs_leave_the_ratio_of_one_and_get_clipped(policy, batch):
     config = GRPOConfig(epochs=4, clip_epsilon=0.01)
     engine = engine_of(policy, config)
@@ -180,7 +217,7 @@ def test_values_start_at_zero_and_are_zero_off_the_response(policy, batch):
 
 
 def test_reference_stays_until_it_is_refreshed(policy, batch):
-    config = GRPOConfig(reference_refresh_every=1)
+    config = GRPOConfig(iteration_batches=1, reset_reference=True)
     engine = engine_of(policy, config)
     first = engine.annotate(batch).ref_logprobs
     step(engine, config, batch)
@@ -191,6 +228,17 @@ def test_reference_stays_until_it_is_refreshed(policy, batch):
     assert not torch.allclose(again.ref_logprobs, first)
     # The achieved KL keeps its anchor.
     assert torch.equal(again.start_logprobs, first)
+
+
+@pytest.mark.parametrize("measure_kl", [True, False])
+def test_a_reference_that_moves_is_never_taken_for_the_start(policy, batch, measure_kl):
+    config = GRPOConfig(iteration_batches=1, reset_reference=True)
+    engine = engine_of(policy, config, measure_kl=measure_kl)
+    start = engine.policy_logprobs(batch)
+    step(engine, config, batch)
+    engine.refresh_reference()
+    measured = engine.measure(engine.annotate(batch)).start_logprobs
+    assert measured is None if not measure_kl else torch.equal(measured, start)
 
 
 @pytest.mark.parametrize("name", METHODS)

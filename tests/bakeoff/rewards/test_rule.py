@@ -34,6 +34,17 @@ def test_correct_is_one_and_wrong_is_zero() -> None:
     ]
 
 
+def test_a_wrong_response_may_cost() -> None:
+    rewards = RuleReward(ArithmeticVerifier(), wrong_reward=-1).score(
+        [PROMPT] * 3, [completion("#5"), completion("#6"), completion("#5", "length")]
+    )
+    assert rewards == [
+        Reward(correct=True, outcome=1.0),
+        Reward(correct=False, outcome=-1.0),
+        Reward(correct=False, outcome=-1.0),
+    ]
+
+
 @pytest.mark.parametrize("text", ["#5", "2+3=5\n#5", ""])
 def test_a_response_that_was_cut_is_wrong_even_with_the_answer_in_it(text: str) -> None:
     rewards = RuleReward(ArithmeticVerifier()).score([PROMPT], [completion(text, "length")])

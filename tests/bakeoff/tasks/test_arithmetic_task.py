@@ -44,6 +44,24 @@ def test_demonstrations_are_in_the_form_that_the_verifier_reads() -> None:
     assert 0.3 < sum(verdict.correct is True for verdict in verdicts) / len(verdicts) < 0.8
 
 
+def test_gold_demonstrations_are_faultless_step_by_step() -> None:
+    task = ArithmeticTask()
+    checker = task.step_checker()
+    pairs = list(itertools.islice(task.gold_demonstrations(seed=0), 400))
+    for problem, text in pairs:
+        assert checker(problem, text.split("\n")) == [1.0] * (text.count("\n") + 1)
+    training = {problem.question for problem in task.problems(Split.TRAIN)}
+    long = [problem for problem, _ in pairs if problem.question not in training]
+    assert all(problem.id.startswith("arithmetic/long/") for problem in long)
+    assert 0.15 < len(long) / len(pairs) < 0.35
+
+
+def test_the_step_checker_says_one_or_zero_for_every_line() -> None:
+    lines = ["47+8=56", "56-5=51", "51*2=102", "#102"]
+    assert ArithmeticTask().step_checker()(PROBLEM, lines) == [0.0, 1.0, 1.0, 1.0]
+    assert ArithmeticTask().step_checker()(PROBLEM, []) == []
+
+
 @pytest.mark.parametrize(
     ("response", "correct", "extracted"),
     [
@@ -82,14 +100,16 @@ def test_the_generator_needs_no_heavy_package() -> None:
 def test_the_task_runs_where_the_text_tasks_packages_are_missing() -> None:
     code = (
         "import sys; sys.modules['datasets'] = sys.modules['math_verify'] = None\n"
-        "from bakeoff.config import TaskConfig\n"
+        "import torch\n"
+        "from bakeoff.config import RewardConfig, TaskConfig\n"
         "from bakeoff.tasks.registry import load_task\n"
-        "from bakeoff.rewards.registry import load_reward\n"
+        "from bakeoff.rewards.registry import RewardContext, load_reward\n"
         "from bakeoff.types import Split\n"
         "task = load_task(TaskConfig())\n"
         "problem = task.problems(Split.TEST, count=1)[0]\n"
         "verifier = task.verifier()\n"
-        "load_reward('rule', verifier)\n"
+        "load_reward(RewardConfig(), RewardContext(task=task, verifier=verifier, tokenizer=None,\n"
+        "    device=torch.device('cpu'), max_response_tokens=9, micro_batch_tokens=9, seed=0))\n"
         "print(verifier.verify([problem], [task.gold_response(problem)])[0].correct)\n"
     )
     result = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)

@@ -85,6 +85,8 @@ def test_solutions_are_the_demonstrations(tmp_path: Path) -> None:
     shown = list(itertools.islice(task.demonstrations(seed=0), len(training)))
     assert {problem.id for problem, _ in shown} == training
     assert {text for _, text in shown} == {"So \\boxed{1}."}
+    assert list(itertools.islice(task.gold_demonstrations(seed=0), len(shown))) == shown
+    assert task.step_checker() is None
 
 
 def test_without_solutions_there_are_no_demonstrations(tmp_path: Path) -> None:

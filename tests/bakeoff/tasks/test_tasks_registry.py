@@ -17,10 +17,14 @@ class Mine:
         return []
     def demonstrations(self, *, seed):
         return iter(())
+    def gold_demonstrations(self, *, seed):
+        return iter(())
     def gold_response(self, problem):
         return problem.answer
     def verifier(self):
         return ArithmeticVerifier()
+    def step_checker(self):
+        return None
 
 class BadInstruction(Mine):
     instruction = "no place for it, {} {other}"
@@ -31,6 +35,10 @@ class NeedsArgument(Mine):
 
 class Half:
     name = "half"
+
+class NoSteps(Mine):
+    gold_demonstrations = property()
+    step_checker = property()
 
 mine = Mine()
 
@@ -85,6 +93,7 @@ def test_an_object_a_class_or_a_function_of_a_file_is_a_task(plugin: Path, name:
 
 def test_what_is_no_task_is_refused(plugin: Path) -> None:
     assert "without instruction, problems" in error_of(f"{plugin}:Half")
+    assert "without gold_demonstrations, step_checker" in error_of(f"{plugin}:NoSteps")
     assert "{question}" in error_of(f"{plugin}:BadInstruction")
     assert "without arguments" in error_of(f"{plugin}:NeedsArgument")
 

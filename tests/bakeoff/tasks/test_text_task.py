@@ -38,7 +38,7 @@ def gsm8k(tmp_path: Path) -> Task:
     return TextTask(CORPORA["gsm8k"], data=str(write_gsm8k(tmp_path / "gsm8k", 510)))
 
 
-@pytest.mark.parametrize("name", CORPORA)
+@pytest.mark.parametrize("name", TEST_SIZES)
 def test_a_published_test_set_is_read_whole(name: str, data_folder: Path) -> None:
     task = TextTask(CORPORA[name], data=str(data_folder))
     problems = task.problems(Split.TEST)
@@ -108,6 +108,15 @@ def test_demonstrations_never_end_and_show_no_validation_problem(gsm8k: Task) ->
     again = [problem.id for problem, _ in itertools.islice(gsm8k.demonstrations(seed=0), 25)]
     other = [problem.id for problem, _ in itertools.islice(gsm8k.demonstrations(seed=1), 25)]
     assert again == shown != other
+
+
+def test_gold_solutions_are_the_demonstrations_and_steps_have_no_judge(gsm8k: Task) -> None:
+    both = [
+        list(itertools.islice(solutions(seed=3), 12))
+        for solutions in (gsm8k.demonstrations, gsm8k.gold_demonstrations)
+    ]
+    assert both[0] == both[1]
+    assert gsm8k.step_checker() is None
 
 
 def test_a_training_file_that_validation_would_use_up_is_refused(tmp_path: Path) -> None:
