@@ -23,9 +23,9 @@ PoolProblems = Annotated[
     int | None, "problems in the pool; none: as many as the budget of tokens pays for"
 ]
 Deduplicate = Annotated[
-    Literal["none", "text", "equations"],
+    Literal["text", "equations"] | None,
     "keep one of the correct responses to a problem with equal text, or with equal lists of "
-    "equations (arXiv:2308.01825v2)",
+    "equations (arXiv:2308.01825v2); none: keep all",
 ]
 
 
@@ -49,7 +49,7 @@ class RFTConfig:
 
     group_size: GroupSize = 8
     epochs: Epochs = 1
-    deduplicate: Deduplicate = "none"
+    deduplicate: Deduplicate = None
     pool_problems: PoolProblems = None
 
     def __post_init__(self) -> None:

@@ -22,12 +22,13 @@ class RFT:
 
     @property
     def plan(self) -> Plan:
+        how = self.config.deduplicate
         return Plan(
             source=Source.INITIAL_POLICY,
             group_size=self.config.group_size,
             pool=PoolPlan(
                 epochs=self.config.epochs,
-                deduplicate=Deduplicate(self.config.deduplicate),
+                deduplicate=how and Deduplicate(how),
                 problems=self.config.pool_problems,
             ),
             uses_ratios=False,
@@ -35,7 +36,7 @@ class RFT:
 
     @property
     def conventions(self) -> Mapping[str, str]:
-        kept = {"none": "", "text": ", equal texts once", "equations": ", equal equations once"}
+        kept = {None: "", "text": ", equal texts once", "equations": ", equal equations once"}
         return {
             "advantage": "1 if correct, else left out (eq. 10)" + kept[self.config.deduplicate],
             "loss": "-log pi",

@@ -10,6 +10,10 @@ import click
 
 from algorithms import PRESETS
 from bakeoff import __version__
+from bakeoff.commands.annotate import annotate
+from bakeoff.commands.grade import grade
+from bakeoff.commands.reward_model import reward_model
+from bakeoff.commands.sample import sample
 from bakeoff.errors import BakeoffError, ConfigError
 from bakeoff.flags import budget_settings, given, setting_options
 
@@ -124,20 +128,37 @@ def sft(builtin: bool, steps: float | None, out: Path, quiet: bool, **flags: Any
 
 
 @cli.command()
-@click.option("--out", type=_path, required=True, help="folder for the evaluations")
+@click.option("--out", type=_path, help="folder for the results; needed to evaluate a model")
 @click.option("--config", "config_file", type=_path, help="YAML or a run's config.json; flags win")
-@click.option("--seeds", help="comma-separated; one set of draws each", default="0")
+@click.option("--seeds", help="comma-separated; one set of draws each; default: 0")
+@click.option("--responses", type=_path, help="judge this file instead of a model's samples")
+@click.option("--ks", help="of --responses: comma-separated K; default: the powers of two")
 @setting_options({})
-def evaluate(out: Path, config_file: Path | None, seeds: str, **flags: Any) -> None:
-    """Evaluate a model: sampled and greedy accuracy, pass@k, maj@k, format rate."""
+def evaluate(
+    out: Path | None,
+    config_file: Path | None,
+    seeds: str | None,
+    responses: Path | None,
+    ks: str | None,
+    **flags: Any,
+) -> None:
+    """Evaluate a model: sampled and greedy accuracy, pass@k, maj@k, format rate.
+
+    With --responses FILE.jsonl, judge the outputs of any framework: question, answer, responses
+    and a verifier's scores a line become pass@K, majority vote, best of K and weighted vote.
+    """
+    if responses is not None:
+        _judge(responses, {"config": config_file, "seeds": seeds} | flags, ks=ks, out=out)
+        return
+    if out is None:
+        raise ConfigError("give --out, the folder for the evaluations, or --responses FILE.jsonl")
+    if ks is not None:
+        raise ConfigError("--ks is of --responses; a model is asked for --final-samples")
     from bakeoff.settings import shared_settings
     from benchmarks.start import evaluate_model
 
     values = shared_settings(config_file) if config_file else {}
-    try:
-        listed = [int(text) for text in seeds.split(",")]
-    except ValueError:
-        raise ConfigError(f"--seeds must be whole numbers and commas, got {seeds!r}") from None
+    listed = _whole_numbers("--seeds", "0" if seeds is None else seeds)
     evaluate_model(values | given(flags), seeds=listed, out=out)
     _show_evaluation(out)
 
@@ -149,6 +170,23 @@ def report(study: Path) -> None:
     from reports.write import write_report
 
     click.echo(write_report(study))
+
+
+@cli.command()
+@click.option("--quick", is_flag=True, help="one seed and a tenth of the budget, in minutes")
+@click.option("--workers", type=click.IntRange(1), help="processes at once; default: one a core")
+@click.option("--out", type=_path, help="folder; default: runs/claims")
+def claims(quick: bool, workers: int | None, out: Path | None) -> None:
+    """Re-measure the papers' claims on the built-in task: claims.md and claims.json.
+
+    Takes hours; running it again continues it.
+    """
+    from benchmarks.claims import ClaimsOptions, run_claims
+    from reports.claims.write import write_claims
+    from reports.write import write_report
+
+    options = ClaimsOptions(quick=quick, workers=workers, out=out, command=command_line())
+    click.echo(run_claims(options, write_report=write_report, write_claims=write_claims))
 
 
 @cli.command()
@@ -184,6 +222,12 @@ def doctor(
         arms = arms_of_suite(suite, overrides, methods=chosen)
     if not run_gate(arms, json_file=json_file):
         raise SystemExit(1)
+
+
+cli.add_command(annotate)
+cli.add_command(grade)
+cli.add_command(reward_model)
+cli.add_command(sample)
 
 
 def command_line() -> str:
@@ -256,6 +300,50 @@ def _show_evaluation(directory: Path) -> None:
     for name in dict.fromkeys(name for metrics in found.values() for name in metrics):
         table.add_row(name, *(f"{m[name]:.4g}" if name in m else "" for m in found.values()))
     Console().print(table)
+
+
+def _judge(file: Path, flags: dict[str, Any], *, ks: str | None, out: Path | None) -> None:
+    """Judges a file of responses and prints what choosing among them is worth."""
+    settings = given(flags)
+    unused = [name for name in settings if name not in ("task", "seed")]
+    if unused:
+        flag = "--" + unused[0].replace("_", "-")
+        raise ConfigError(f"{flag} does nothing with --responses; leave it out")
+    if out is not None and out.exists() and not out.is_dir():
+        raise ConfigError(f"--out {out} is a file; name a folder")
+    listed = None if ks is None else _whole_numbers("--ks", ks)
+    from rich.console import Console
+    from rich.markup import escape
+    from rich.table import Table
+
+    from bakeoff.config import SeedConfig
+    from bakeoff.responses import TASK, load_responses
+    from bakeoff.seeds import generator
+    from bakeoff.settings import validated
+    from reports.verification import verification
+    from reports.verification_tables import notes, verification_tables, write_verification
+
+    task = settings.pop("task", None) or TASK
+    seed = validated(SeedConfig, settings, where="evaluate").seed
+    problems = load_responses(file, task=task)
+    found = verification(problems, ks=listed, rng=generator("verification", seed))
+    if out is not None:
+        write_verification(found, out, provenance={"file": str(file), "task": task, "seed": seed})
+    console = Console(width=None if sys.stdout.isatty() else 116)
+    for table in verification_tables(found):
+        shown = Table(*map(escape, table.columns))
+        for row in table.rows:
+            shown.add_row(*(escape(entry.plain) for entry in row))
+        console.print(shown)
+    for note in notes(found):
+        console.print(escape(note))
+
+
+def _whole_numbers(flag: str, text: str) -> list[int]:
+    try:
+        return [int(part) for part in text.split(",")]
+    except ValueError:
+        raise ConfigError(f"{flag} must be whole numbers and commas, got {text!r}") from None
 
 
 def _mean(value: dict[str, float] | None) -> str:

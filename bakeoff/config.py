@@ -110,8 +110,9 @@ class RewardConfig:
                 f"second where it is; got reward {self.reward!r}, reward_model "
                 f"{self.reward_model!r}"
             )
-        if self.refit_learning_rate <= 0:
-            raise ConfigError(f"refit_learning_rate must be above 0, got {self.refit_learning_rate}")
+        rate = self.refit_learning_rate
+        if rate <= 0:
+            raise ConfigError(f"refit_learning_rate must be above 0, got {rate}")
         _at_least("refit_solutions", self.refit_solutions, 1)
         _at_least("refit_completions", self.refit_completions, 1)
         if self.step_checker is not None and self.reward != "steps":

@@ -43,7 +43,6 @@ class CriticPlan:
 class Deduplicate(Enum):
     """Which correct responses to one problem count as the same."""
 
-    NONE = "none"
     TEXT = "text"
     EQUATIONS = "equations"  # the same list of equations (RFT, arXiv:2308.01825v2 section 3.3)
 
@@ -53,7 +52,7 @@ class PoolPlan:
     """How the pool of an offline method is built and read."""
 
     epochs: int = 1  # passes over the pool
-    deduplicate: Deduplicate = Deduplicate.NONE
+    deduplicate: Deduplicate | None = None  # None: every response counts
     problems: int | None = None  # None: as many as the budget of sampled tokens pays for
 
 

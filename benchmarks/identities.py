@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
 
+import click
 import torch
 from torch import Tensor
 
@@ -23,6 +25,7 @@ from algorithms.registry import build
 from bakeoff.aggregation import loss_weights
 from bakeoff.batch import Outputs, TokenBatch
 from bakeoff.config import Aggregation
+from bakeoff.records import write_json
 
 TOLERANCE = 1e-5  # float32 rounding of sums over some tens of tokens
 BATCHES = 20
@@ -41,6 +44,20 @@ class Identity:
     def holds(self) -> bool:
         """Whether the error is that of float32."""
         return self.largest_error <= TOLERANCE
+
+
+@click.command()
+@click.option("--json", "json_file", type=click.Path(path_type=Path), help="write them here too")
+def main(json_file: Path | None) -> None:
+    """Print every identity and how far off it was at worst."""
+    found = check_identities()
+    for one in found:
+        verdict = "holds" if one.holds else "FAILS"
+        click.echo(f"{verdict}  {one.largest_error:.1e}  {one.statement} ({one.source})")
+    if json_file is not None:
+        rows = [asdict(one) | {"holds": one.holds} for one in found]
+        write_json(json_file, {"tolerance": TOLERANCE, "identities": rows})
+    raise SystemExit(not all(one.holds for one in found))
 
 
 def check_identities(*, seed: int = 0) -> list[Identity]:
@@ -217,3 +234,7 @@ def _random_batch(generator: torch.Generator) -> TokenBatch:
         ref_logprobs=logprobs(),
         old_values=logprobs(),
     )
+
+
+if __name__ == "__main__":
+    main()

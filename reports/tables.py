@@ -15,7 +15,7 @@ from reports.statistics import Interval
 from reports.tabular import Entry, Table
 from reports.verdict import claims, duration, size
 
-SECTIONS = ("model", "task", "sampling", "optimizer", "training", "budget", "evaluation")
+SECTIONS = ("model", "task", "reward", "sampling", "optimizer", "training", "budget", "evaluation")
 _SHARES = {m for m in METRICS if "@" in m} | {"greedy", "format_rate"}
 _BEHAVIOUR = ("format_rate", "response_tokens", "kl_to_start")
 _HEADINGS = {
@@ -118,16 +118,31 @@ def equivalence_table(study: Study) -> Table:
             {
                 "method": method,
                 "data source": _SOURCES.get(source, source),
+                "reward": _reward(config.get("reward", {})),
                 "advantage": conventions.get("advantage", "?"),
                 "token loss": conventions.get("loss", "?"),
                 "KL: place and estimator": conventions.get("kl", "?"),
-                "aggregation": config.get("training", {}).get("aggregation", "?"),
+                "aggregation": config.get("aggregation", "?"),
                 "learning rate": config.get("optimizer", {}).get("learning_rate", "?"),
                 "group size": config.get("method_settings", {}).get("group_size", "–"),
                 "updates a batch": config.get("updates_per_batch", "?"),
             }
         )
     return _from_records("equivalence", study, raw)
+
+
+def _reward(reward: Mapping[str, Any]) -> str:
+    """The reward function and what is taken off it."""
+    shaped = {
+        f"length penalty {reward.get('length_penalty')}": reward.get("length_penalty"),
+        f"overlong buffer {reward.get('overlong_buffer_tokens')}": reward.get(
+            "overlong_buffer_tokens"
+        ),
+        f"wrong {reward.get('wrong_reward')}": reward.get("wrong_reward"),
+    }
+    return ", ".join(
+        [str(reward.get("reward", "?")), *(text for text, set_ in shaped.items() if set_)]
+    )
 
 
 def settings_table(study: Study) -> Table:

@@ -28,9 +28,11 @@ HOMES = {
     "mlflow": ("bakeoff/tracking.py",),
     "optuna": ("ablations/",),
     "pydantic": ("bakeoff/settings.py",),
+    "reasoning_gym": (),
 }
 # Tests that mirror no one source file, and why.
 NO_SOURCE = {
+    "tests/bakeoff/rewards/test_hostile_answers.py": "is about all of the verifier's files",
     "tests/benchmarks/test_suites.py": "is about the YAML files of benchmarks/suites",
     "tests/test_layout.py": "is about all of them",
 }

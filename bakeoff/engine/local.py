@@ -59,10 +59,11 @@ class LocalEngine:
         self.model = policy.model
         self._critic, self._shared_head = self._build_critic(plan.critic, init_seed)
         moving = plan.iteration is not None and plan.iteration.reset_reference
-        needs_start = training.measure_kl and moving
         self._reference = self._frozen_copy() if plan.reference or training.measure_kl else None
-        # Until it is refreshed, the reference is the start: one copy serves as both.
-        self._start = self._frozen_copy() if needs_start else self._reference
+        # A reference that never moves is the start: one copy serves as both.
+        self._start = self._reference
+        if moving:
+            self._start = self._frozen_copy() if training.measure_kl else None
         policy_parameters = list(self.model.parameters())
         if self._shared_head is not None:
             policy_parameters += list(self._shared_head.parameters())

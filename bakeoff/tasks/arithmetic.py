@@ -18,7 +18,6 @@ import hashlib
 import random
 import re
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
 
 from bakeoff.types import Problem, Split
 
@@ -37,15 +36,6 @@ _BUCKETS = {
     Split.TEST: range(95, 100),
     Split.OOD: range(95, 100),
 }
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Step:
-    """One written step; `end` is the character offset just past it."""
-
-    text: str
-    end: int
-    correct: bool
 
 
 def problems(split: Split, *, count: int, seed: int = 0) -> list[Problem]:
@@ -130,31 +120,30 @@ def extract_answer(text: str) -> str | None:
     return match[1] if match else None
 
 
-def check_steps(question: str, text: str) -> list[Step]:
-    """Each line before the answer, judged: the right operation, on the value before, done right.
+def check_steps(question: str, steps: Sequence[str]) -> list[bool]:
+    """Each line judged: the right operation, on the value before, done right; or the answer.
 
     A step is judged against the value the response itself carried, so one wrong result makes one
-    wrong step, not every later one too.
+    wrong step, not every later one too. The answer line is a step as well: right if it states the
+    value carried, after all operations and none too many.
     """
     value, operations = parse_question(question)
-    steps = []
-    offset = 0
-    for index, line in enumerate(text.split("\n")):
-        end = offset + len(line)
-        if not line.startswith("#"):
-            match = _STEP.fullmatch(line)
-            expected = operations[index] if index < len(operations) else None
-            correct = (
-                match is not None
-                and (match[2], int(match[3])) == expected
-                and int(match[1]) == value
-                and int(match[4]) == apply(value, match[2], int(match[3]))
-            )
-            if match is not None:
-                value = int(match[4])
-            steps.append(Step(text=line, end=end, correct=correct))
-        offset = end + 1
-    return steps
+    judged = []
+    for index, line in enumerate(steps):
+        if line.startswith("#"):
+            judged.append(index == len(operations) and line == f"#{value}")
+            continue
+        match = _STEP.fullmatch(line)
+        expected = operations[index] if index < len(operations) else None
+        judged.append(
+            match is not None
+            and (match[2], int(match[3])) == expected
+            and int(match[1]) == value
+            and int(match[4]) == apply(value, match[2], int(match[3]))
+        )
+        if match is not None:
+            value = int(match[4])
+    return judged
 
 
 def _draw_question(random_state: random.Random, operations: int) -> tuple[str, int]:

@@ -3,7 +3,7 @@
 from collections.abc import Iterator, Sequence
 
 from bakeoff.errors import ConfigError
-from bakeoff.interfaces import Verdict, Verifier
+from bakeoff.interfaces import StepChecker, Verdict, Verifier
 from bakeoff.tasks import arithmetic
 from bakeoff.types import Problem, Split
 
@@ -28,11 +28,18 @@ class ArithmeticTask:
     def demonstrations(self, *, seed: int) -> Iterator[tuple[Problem, str]]:
         return arithmetic.demonstrations(self.problems(Split.TRAIN), seed=seed)
 
+    def gold_demonstrations(self, *, seed: int) -> Iterator[tuple[Problem, str]]:
+        pool = self.problems(Split.TRAIN)
+        return arithmetic.demonstrations(pool, seed=seed, step_error_rate=0)
+
     def gold_response(self, problem: Problem) -> str:
         return f"#{problem.answer}"
 
     def verifier(self) -> Verifier:
         return ArithmeticVerifier()
+
+    def step_checker(self) -> StepChecker:
+        return check_steps
 
 
 class ArithmeticVerifier:
@@ -54,3 +61,8 @@ def _judge(problem: Problem, response: str) -> Verdict:
     if extracted != problem.answer:
         return Verdict(correct=False, extracted=extracted, reason=f"is not {problem.answer}")
     return Verdict(correct=True, extracted=extracted)
+
+
+def check_steps(problem: Problem, steps: Sequence[str]) -> list[float]:
+    """1 for each step that is right by `arithmetic.check_steps`, else 0."""
+    return [float(right) for right in arithmetic.check_steps(problem.question, steps)]

@@ -4,6 +4,7 @@ import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
+from bakeoff.rewards.extract import extract
 from bakeoff.tasks.examples import (
     CHINESE_INSTRUCTION,
     ENGLISH_INSTRUCTION,
@@ -12,6 +13,12 @@ from bakeoff.tasks.examples import (
 )
 from bakeoff.tasks.rows import HubDataSet, Row
 from bakeoff.types import Split
+
+# Two problems of MATH's training set were published with an empty solution.
+_MATH_WITHOUT_SOLUTION = {
+    "For any integer $n>1$, the number of prime numbers greater than $n!+1$": "0",
+    "You are given a sequence of $58$ terms; each term has the form $P+n$": "0",
+}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -39,6 +46,23 @@ def read_gsm8k(row: Row) -> Example:
         answer=answer,
         solution=f"{rationale}\n{boxed_response(answer)}",
     )
+
+
+def read_math(row: Row) -> Example:
+    """The last box of the solution holds the answer."""
+    problem = row.text("problem")
+    for beginning, known in _MATH_WITHOUT_SOLUTION.items():
+        if problem.startswith(beginning):
+            return Example(question=problem, answer=known)
+    solution = row.text("solution")
+    if "\\boxed" not in solution:
+        solution = solution.replace("\\fbox", "\\boxed")
+    # Some boxes go without braces, up to the end of the formula.
+    solution = re.sub(r"\\boxed\s+([^\s{$][^$]*)(?=\$)", r"\\boxed{\1}", solution)
+    answer = extract(solution).strict_answer
+    if answer is None:
+        raise row.error("'solution' must have its answer in a \\boxed{}")
+    return Example(question=problem, answer=answer, solution=solution)
 
 
 def read_math500(row: Row) -> Example:
@@ -83,6 +107,13 @@ CORPORA = {
             hub=HubDataSet(repository="openai/gsm8k", config="main"),
             hub_splits={Split.TRAIN: "train", Split.TEST: "test"},
             read=read_gsm8k,
+            validation_problems=500,
+        ),
+        Corpus(
+            name="math",
+            hub=HubDataSet(repository="DigitalLearningGmbH/MATH-lighteval"),
+            hub_splits={Split.TRAIN: "train", Split.TEST: "test"},
+            read=read_math,
             validation_problems=500,
         ),
         Corpus(

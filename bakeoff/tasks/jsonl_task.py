@@ -61,11 +61,17 @@ class JsonlTask:
             )
         return repeat_shuffled(pairs, address=f"{self.name}/demonstrations/{seed}")
 
+    def gold_demonstrations(self, *, seed: int) -> Iterator[tuple[Problem, str]]:
+        return self.demonstrations(seed=seed)
+
     def gold_response(self, problem: Problem) -> str:
         return boxed_response(problem.answer)
 
     def verifier(self) -> Verifier:
         return MathVerifier()
+
+    def step_checker(self) -> None:
+        return None
 
     def _problem(self, row: Row) -> Problem:
         return Problem(

@@ -10,18 +10,21 @@ from bakeoff.interfaces import Task
 from bakeoff.plugins import is_plugin, load_object
 from bakeoff.tasks.arithmetic_task import ArithmeticTask
 from bakeoff.tasks.corpora import CORPORA
+from bakeoff.tasks.gsm_symbolic import GsmSymbolicTask
 from bakeoff.tasks.jsonl_task import JsonlTask
 from bakeoff.tasks.text_task import TextTask
 
-TASKS = ("arithmetic", *CORPORA)
+TASKS = ("arithmetic", *CORPORA, "gsm_symbolic")
 
 _MEMBERS = (
     "name",
     "instruction",
     "problems",
     "demonstrations",
+    "gold_demonstrations",
     "gold_response",
     "verifier",
+    "step_checker",
 )
 
 
@@ -40,6 +43,8 @@ def load_task(config: TaskConfig) -> Task:
         )
     if config.task == "arithmetic":
         return ArithmeticTask()
+    if config.task == "gsm_symbolic":
+        return GsmSymbolicTask()
     if config.task.endswith(".jsonl"):
         return JsonlTask(Path(config.task).expanduser())
     if is_plugin(config.task):

@@ -49,11 +49,17 @@ class TextTask:
             )
         return repeat_shuffled(pairs, address=f"{self.name}/demonstrations/{seed}")
 
+    def gold_demonstrations(self, *, seed: int) -> Iterator[tuple[Problem, str]]:
+        return self.demonstrations(seed=seed)
+
     def gold_response(self, problem: Problem) -> str:
         return boxed_response(problem.answer)
 
     def verifier(self) -> Verifier:
         return MathVerifier()
+
+    def step_checker(self) -> None:
+        return None
 
     def _split(self, split: Split) -> list[tuple[Problem, str | None]]:
         """Problems keep the id of the file they come from, whatever split they serve."""

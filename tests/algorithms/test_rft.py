@@ -47,7 +47,7 @@ def test_the_pool_is_read_as_the_settings_say():
 @pytest.mark.parametrize(
     ("how", "told"),
     [
-        ("none", ""),
+        (None, ""),
         ("text", ", equal texts once"),
         ("equations", ", equal equations once"),
     ],

@@ -62,8 +62,8 @@ def test_every_preset_is_built_with_its_own_settings() -> None:
 
 
 def test_an_unknown_method_suggests_the_close_one() -> None:
-    message = error_of("gpro")
-    assert "unknown method 'gpro'; did you mean 'grpo'?" in message
+    message = error_of("grrpo")
+    assert "unknown method 'grrpo'; did you mean 'grpo'?" in message
     assert "FILE.py:NAME" in message
 
 

@@ -1,3 +1,4 @@
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -77,9 +78,18 @@ def test_a_method_s_own_settings_win_over_the_shared_ones_and_flags_over_both() 
 def test_a_flag_reaches_the_methods_that_have_the_setting() -> None:
     cells = matrix(suite(), {"kl_coefficient": "0.5", "epochs": "2"})
     settings = {cell.method: cell.config.method_settings for cell in cells}
-    assert settings["online_rft"] == {"group_size": 4, "epochs": 2}
+    assert settings["online_rft"] == {
+        "group_size": 4,
+        "epochs": 2,
+        "kl_coefficient": 0.5,
+        "accept_above": None,
+    }
     assert settings["grpo"]["kl_coefficient"] == 0.5
     assert settings["grpo"]["epochs"] == 2
+    clipped = matrix(suite(), {"clip_epsilon": "0.1"})
+    settings = {cell.method: cell.config.method_settings for cell in clipped}
+    assert settings["grpo"]["clip_epsilon"] == 0.1
+    assert "clip_epsilon" not in settings["online_rft"]
 
 
 def test_a_flag_that_no_method_has_is_refused() -> None:
@@ -98,7 +108,7 @@ def test_a_cell_s_name_is_a_function_of_its_settings() -> None:
     names = [cell.name for cell in matrix(suite(), {})]
     assert names == [cell.name for cell in matrix(suite(), {})]
     assert names[0].startswith("online_rft-s0-") and len(names[0].rpartition("-")[2]) == 10
-    changed = [cell.name for cell in matrix(suite(), {"kl_coefficient": "0.5"})]
+    changed = [cell.name for cell in matrix(suite(), {"clip_epsilon": "0.5"})]
     assert [one == other for one, other in zip(names, changed, strict=True)] == [
         True, False, True, False,
     ]  # fmt: skip
@@ -107,7 +117,7 @@ def test_a_cell_s_name_is_a_function_of_its_settings() -> None:
 def test_a_cell_s_name_survives_its_settings_file() -> None:
     for cell in matrix(load_suite(None), {}):
         again = cell_config(cell.method, PRESETS[cell.method], flat(as_record(cell.config)))
-        assert type(cell)(method=cell.method, seed=cell.seed, config=again).name == cell.name
+        assert replace(cell, config=again).name == cell.name
 
 
 def test_a_cell_of_a_user_s_method_is_named_after_its_file(tmp_path: Path) -> None:
@@ -118,6 +128,74 @@ def test_a_cell_of_a_user_s_method_is_named_after_its_file(tmp_path: Path) -> No
     )
     (cell,) = matrix(suite(methods={f"{path}:Mine": None}, seeds=(3,)), {})
     assert cell.name.startswith("my_method-s3-")
+
+
+ARMS = {
+    "grpo": None,
+    "grpo_no_kl": {"method": "grpo", "kl_coefficient": 0.0},
+    "grpo_random": {"method": "grpo", "reward": "random"},
+    "rft": {"epochs": 2},
+}
+
+
+def test_an_arm_may_have_another_name_than_its_method() -> None:
+    cells = matrix(suite(methods=ARMS, seeds=(0,)), {})
+    assert [(cell.arm, cell.method) for cell in cells] == [
+        ("grpo", "grpo"),
+        ("grpo_no_kl", "grpo"),
+        ("grpo_random", "grpo"),
+        ("rft", "rft"),
+    ]
+    by_arm = {cell.arm: cell.config for cell in cells}
+    assert all(cell.config.method == cell.method for cell in cells)
+    assert [by_arm[arm].method_settings.get("kl_coefficient") for arm in ARMS] == [
+        0.04,
+        0.0,
+        0.04,
+        None,
+    ]
+    assert [by_arm[arm].reward.reward for arm in ARMS] == ["rule", "rule", "random", "rule"]
+    assert [cell.name.rpartition("-s0-")[0] for cell in cells] == list(ARMS)
+    assert all("method" not in cell.config.method_settings for cell in cells)
+
+
+def test_arms_of_one_method_and_the_same_settings_are_told_apart_by_name_alone() -> None:
+    made = suite(methods={"one": {"method": "grpo"}, "two": {"method": "grpo"}}, seeds=(0,))
+    one, two = matrix(made, {})
+    assert one.config == two.config
+    assert one.name != two.name
+    assert one.name.rpartition("-")[2] == two.name.rpartition("-")[2]
+
+
+def test_a_flag_reaches_every_arm_whose_method_has_the_setting() -> None:
+    cells = matrix(suite(methods=ARMS, seeds=(0,)), {"clip_epsilon": "0.1"})
+    assert [cell.config.method_settings.get("clip_epsilon") for cell in cells] == [
+        0.1,
+        0.1,
+        0.1,
+        None,
+    ]
+
+
+def test_chosen_arms_keep_their_method_and_settings() -> None:
+    chosen = choose_methods(suite(methods=ARMS), ("grpo_no_kl", "ppo"))
+    cells = matrix(replace(chosen, seeds=(0,)), {})
+    assert [(cell.arm, cell.method) for cell in cells] == [("grpo_no_kl", "grpo"), ("ppo", "ppo")]
+    assert cells[0].config.method_settings["kl_coefficient"] == 0.0
+
+
+def test_an_arm_of_an_unknown_method_is_refused_by_the_methods_name() -> None:
+    message = error_of(suite(methods={"mine": {"method": "grop"}}))
+    assert "unknown method 'grop'" in message
+    wrong = error_of(suite(methods={"mine": {"method": "grpo", "learing_rate": 1}}))
+    assert wrong.startswith("suite 'toy', mine: 'learing_rate' is no setting of grpo")
+
+
+def test_arms_with_different_rewards_may_be_compared() -> None:
+    """A control arm is the same method on another reward, in the same world."""
+    cells = matrix(suite(methods=ARMS), {})
+    assert len({cell.config.reward for cell in cells}) == 2
+    assert len({cell.config.task for cell in cells}) == 1
 
 
 def test_arms_with_different_budgets_are_refused() -> None:

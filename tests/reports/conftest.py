@@ -27,6 +27,12 @@ CONVENTIONS = {
     "grpo": {"advantage": "outcome reward, group mean and population std",
              "loss": "clipped surrogate, epsilon 0.2", "kl": "k3 in the loss, beta 0.04"},
 }  # fmt: skip
+REWARD = {"reward": "rule", "wrong_reward": 0.0, "length_penalty": 0.0,
+          "overlong_buffer_tokens": None}  # fmt: skip
+REWARDS = {"dapo": {"wrong_reward": -1.0, "overlong_buffer_tokens": 16},
+           "grpo_model": {"reward": "model", "length_penalty": 0.5},
+           "grpo_random": {"reward": "random"}}  # fmt: skip
+AGGREGATIONS = {"dapo": "token_mean"}
 
 MakeStudy = Callable[..., Path]
 
@@ -157,14 +163,16 @@ def _config(method: str, seed: int, group_size: int) -> dict[str, Any]:
         "method": method,
         "method_settings": settings,
         "model": {"model": "builtin", "compute_dtype": "float32"},
-        "task": {"task": "arithmetic", "reward": "rule"},
+        "task": {"task": "arithmetic"},
+        "reward": REWARD | REWARDS.get(method, {}),
         "sampling": {"temperature": 1.0, "max_response_tokens": 64},
         "optimizer": {"learning_rate": 1e-4 if method == "rft" else 5e-5, "max_grad_norm": 1.0},
-        "training": {"problems_per_step": 16, "aggregation": "sequence_mean"},
+        "training": {"problems_per_step": 16, "aggregation": None},
         "budget": {"budget_axis": "sampled_tokens", "budget": BUDGET},
         "evaluation": {"evaluations": 6, "final_samples": 16},
         "seeds": {"seed": seed},
         "conventions": CONVENTIONS.get(method, {}),
+        "aggregation": AGGREGATIONS.get(method, "sequence_mean"),
         "updates_per_batch": 1,
         "source": "initial_policy" if method == "rft" else "current_policy",
         "hash": "abcdef0123",

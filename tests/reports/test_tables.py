@@ -38,7 +38,25 @@ def test_pairs_are_shown_winner_first_and_stored_in_the_order_of_the_summary(mak
 def test_the_equivalence_table_comes_from_the_frozen_configs(make_study):
     rows = text(equivalence_table(load_study(make_study(seeds=(0,)))))
     assert rows["RFT"][0] == "starting policy, pool sampled first"
-    assert rows["GRPO"][3:] == ["k3 in the loss, beta 0.04", "sequence_mean", "5e-05", "8", "1"]
+    assert rows["GRPO"][1] == "rule"
+    assert rows["GRPO"][4:] == ["k3 in the loss, beta 0.04", "sequence_mean", "5e-05", "8", "1"]
+
+
+def test_the_equivalence_table_says_what_is_rewarded_and_over_what_the_loss_is_a_mean(make_study):
+    methods = ("dapo", "grpo_model", "grpo_random", "grpo")
+    study = load_study(make_study(methods=methods, seeds=(0,)))
+    table = equivalence_table(study)
+    place = {name: table.columns.index(name) - 1 for name in ("reward", "aggregation")}
+    rows = list(text(table).values())
+    assert {row[place["reward"]] for row in rows} == {
+        "rule, overlong buffer 16, wrong -1.0",
+        "model, length penalty 0.5",
+        "random",
+        "rule",
+    }
+    assert [row[place["aggregation"]] for row in rows].count("token_mean") == 1
+    by_reward = {row[place["reward"]]: row[place["aggregation"]] for row in rows}
+    assert by_reward["rule, overlong buffer 16, wrong -1.0"] == "token_mean"
 
 
 def test_settings_are_either_common_or_shown_by_method(make_study):
@@ -48,6 +66,15 @@ def test_settings_are_either_common_or_shown_by_method(make_study):
     assert own["learning_rate"] == ["5e-05", "0.0001", "5e-05", "5e-05"]
     assert own["clip_epsilon"] == ["0.2", "–", "–", "0.2"]
     assert not set(common) & set(own)
+
+
+def test_rewards_are_settings_like_any_other(make_study):
+    study = load_study(make_study(methods=("dapo", "grpo_random"), seeds=(0,)))
+    common, own = text(settings_table(study)), text(own_settings_table(study))
+    assert common["length_penalty"] == ["0"]
+    assert own["reward"] == ["rule", "random"]
+    assert own["wrong_reward"] == ["-1", "0"]
+    assert own["overlong_buffer_tokens"] == ["16", "none"]
 
 
 def test_costs_are_means_over_seeds(make_study):
