@@ -23,7 +23,7 @@ from benchmarks.suite import Suite, load_suite, matrix, quick
 SUITE = Path(__file__).parent / "suites" / "claims.yaml"
 RUNS = Path("runs")
 # Ends that are sampled often enough for pass@K and votes at large K.
-SAMPLED_ARMS = ("rft", "online_rft", "ppo", "grpo", "rloo", "reinforce++", "dapo")
+SAMPLED_ARMS = ("ppo", "grpo", "rloo", "reinforce++", "dapo")
 VERIFIED_ARMS = ("ppo_process_prm",)  # and the start: those the reward models judge
 SPLITS = ("test", "ood")
 SHARDS = 2  # processes that annotate
