@@ -1,6 +1,6 @@
 """Grades a file of responses line by line: constant memory, and it continues where it stopped.
 
-JSON lines, one problem a line, ``response`` a text or a list of texts::
+JSON lines, one problem a line, ``response`` (or ``responses``) a text or a list of texts::
 
     {"question": "2+2?", "answer": "4", "response": ["\\boxed{4}", "It is 5."]}
 
@@ -29,6 +29,7 @@ from bakeoff.rewards.math_verifier import MathVerifier
 from bakeoff.tasks.rows import Row
 from bakeoff.types import Problem
 
+RESPONSE_FIELDS = ("response", "responses")
 ADDED = ("correct", "extracted", "reason")  # fields; a line that has them already gets them anew
 # Verified and written at once: enough to keep many workers busy, little to lose.
 CHUNK_RESPONSES = 1024
@@ -151,10 +152,7 @@ def _read(source: IO[bytes], task: Task, *, has_marked_golds: bool) -> Iterator[
             answer = answer.rpartition(GOLD_MARK)[2].strip()
             if not answer:
                 raise row.error(f"'answer' has nothing after {GOLD_MARK}")
-        response: Any = row.fields.get("response")
-        texts = response if isinstance(response, list) else [response]
-        if not all(isinstance(text, str) for text in texts):
-            raise row.error("'response' must be text or a list of texts")
+        response = _response(row)
         yield _Line(
             where=row.where,
             size=len(raw),
@@ -164,6 +162,17 @@ def _read(source: IO[bytes], task: Task, *, has_marked_golds: bool) -> Iterator[
             ),
             response=response,
         )
+
+
+def _response(row: Row) -> str | list[str]:
+    given = [row.fields[name] for name in RESPONSE_FIELDS if name in row.fields]
+    texts = given[0] if given and isinstance(given[0], list) else given
+    if len(given) != 1 or not all(isinstance(text, str) for text in texts):
+        raise row.error(
+            f"one of {' and '.join(map(repr, RESPONSE_FIELDS))} must be text or a list of texts"
+        )
+    response: str | list[str] = given[0]
+    return response
 
 
 def _row(raw: bytes, number: int, *, where: str) -> Row:

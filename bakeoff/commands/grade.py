@@ -32,7 +32,7 @@ def grade(
 ) -> None:
     """Judge responses: correct or not, and in the asked format or not.
 
-    Each line holds a question, its answer and a response, or a list of them; - reads standard
+    Each line holds a question, its answer and a response, or a list of responses; - reads standard
     input. Each comes out with correct (null: the verifier failed), extracted and reason. Running it
     again continues it.
     """

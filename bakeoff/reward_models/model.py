@@ -36,8 +36,8 @@ from bakeoff.types import Problem
 class TwoTokenHead(nn.Module):
     """The difference of the output head's logits of two tokens; has no weights of its own.
 
-    After arXiv:2312.08935v3, with two departures: the cross-entropy is over the two tokens, not over
-    the vocabulary, and a step is scored at its last token, not at a tag written after it.
+    After arXiv:2312.08935v3 with two departures: the cross-entropy is over the two tokens and not
+    over the vocabulary, and a step is scored at its last token and not at a tag after it.
     """
 
     def __init__(self, *, potential: int, no_potential: int) -> None:

@@ -78,7 +78,7 @@ class RewardModelTrainer:
         solutions, labels = _encoded(self._loaded, examples)
         if not solutions:
             raise ConfigError(
-                f"no labelled solution to train on: {len(examples)} given, none of them as short as "
+                f"no labelled solution to train on: {len(examples)} given, none as short as "
                 "the positions of the model; give shorter ones, or another model"
             )
         size = self._config.batch_solutions

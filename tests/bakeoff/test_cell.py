@@ -43,17 +43,20 @@ SETTINGS = {
     "ood_problems": 0,
     "seed": 5,
 }
-# arm -> settings; the arm's name is the method's unless they name another.
 METHODS = {
     "sft": {},
     "rft": {"epochs": 2, "pool_problems": 16, "deduplicate": "text"},
     "online_rft": {},
     "ppo": {"minibatches": 2, "critic_warmup_batches": 1},
-    "grpo": {"epochs": 2, "iteration_batches": 3, "reset_reference": "true"},
+    "grpo": {
+        "epochs": 2,
+        "iteration_batches": 3,
+        "reset_reference": "true",
+        "supervision": "process",
+        "reward": "steps",
+    },
     "dpo": {"pool_problems": 16, "epochs": 2},
     "dapo": {"sampling_rounds": 2, "wrong_reward": -1, "overlong_buffer_tokens": 8},
-    "ppo_process": {"reward": "steps"},
-    "gold": {"method": "sft", "gold": "true", "updates": 8},
     "grpo_iterative": {"reward": "model", "iteration_batches": 3, "refit_learning_rate": 1e-3},
 }
 CLOCKS = {
@@ -66,9 +69,8 @@ CLOCKS = {
 }
 
 
-def start(arm: str, out: Path, **more: str) -> subprocess.Popen[bytes]:
-    settings = SETTINGS | METHODS[arm] | more
-    method = settings.pop("method", arm)
+def start(method: str, out: Path, **more: str) -> subprocess.Popen[bytes]:
+    settings = SETTINGS | METHODS[method] | more
     flags = [part for k, v in settings.items() for part in (f"--{k.replace('_', '-')}", str(v))]
     return subprocess.Popen(
         [
@@ -114,13 +116,13 @@ def reward_model(tmp_path):
     return folder
 
 
-@pytest.mark.parametrize("arm", METHODS)
-def test_kill_and_resume_equals_an_uninterrupted_run(arm, tmp_path, request):
+@pytest.mark.parametrize("method", METHODS)
+def test_kill_and_resume_equals_an_uninterrupted_run(method, tmp_path, request):
     whole, broken = RunDirectory(tmp_path / "whole"), RunDirectory(tmp_path / "broken")
     more = {}
-    if METHODS[arm].get("reward") == "model":
+    if METHODS[method].get("reward") == "model":
         more["reward_model"] = str(request.getfixturevalue("reward_model"))
-    first, second = start(arm, whole.path, **more), start(arm, broken.path, **more)
+    first, second = start(method, whole.path, **more), start(method, broken.path, **more)
     # Killed with batches done past the last checkpoint, which then have to be done again.
     deadline = time.monotonic() + 120
     while len(list(read_lines(broken.metrics))) < 3 and time.monotonic() < deadline:
@@ -131,7 +133,7 @@ def test_kill_and_resume_equals_an_uninterrupted_run(arm, tmp_path, request):
     assert broken.state == "running"
     assert not broken.policy.exists()
     assert first.wait(120) == 0
-    assert start(arm, broken.path, **more).wait(120) == 0
+    assert start(method, broken.path, **more).wait(120) == 0
 
     require_equal(*(d.policy / "model.safetensors" for d in (whole, broken)))
     if more:

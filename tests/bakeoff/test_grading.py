@@ -95,6 +95,14 @@ def test_each_line_comes_out_with_what_was_found(file: Path, tmp_path: Path) -> 
     )
 
 
+def test_what_sampling_writes_can_be_graded(tmp_path: Path) -> None:
+    row = {"id": "p/1", "question": "a?", "answer": "18", "responses": ["\\boxed{18}", "19"]}
+    out = tmp_path / "out.jsonl"
+    assert run(write(tmp_path / "in.jsonl", row), out).accuracy == 1 / 2
+    (graded,) = read(out)
+    assert (graded["responses"], graded["correct"]) == (row["responses"], [True, False])
+
+
 def test_shares_leave_out_what_has_no_verdict() -> None:
     tally = Tally(lines=2, responses=8, correct=3, strictly_correct=1, formatted=4, errors=2)
     assert (tally.accuracy, tally.strict_accuracy) == (3 / 6, 1 / 6)
@@ -194,8 +202,9 @@ def test_the_input_is_never_written_over(tmp_path: Path) -> None:
     [
         (b"{", "line 3: not JSON"),
         (b"[1]", "line 3: a list; one JSON object"),
-        (b'{"question": "a?", "answer": "1"}', "line 3: 'response' must be text or a list"),
-        (b'{"question": "a?", "answer": "1", "response": [1]}', "line 3: 'response' must be"),
+        (b'{"question": "a?", "answer": "1"}', "line 3: one of 'response' and 'responses' must"),
+        (b'{"question": "a?", "answer": "1", "response": [1]}', "line 3: one of 'response' and"),
+        (b'{"question": "?", "answer": "1", "response": "", "responses": []}', "line 3: one of"),
         (b'{"question": "a?", "response": "1"}', "line 3: 'answer' must be text or a number"),
         (b'{"answer": "1", "response": "1"}', "line 3: 'question' must be text"),
         (b'{"question": "a?", "answer": "x ####", "response": "1"}', "line 3: 'answer' has noth"),
