@@ -89,11 +89,16 @@ def _require_same_run(directory: RunDirectory, record: Mapping[str, Any]) -> Non
                 f"{directory.path} is not empty and holds no run; choose another --out"
             )
         return
-    there = records.read_json(directory.config).get("hash")
-    if there != record["hash"]:
+    there = records.read_json(directory.config)
+    if there.get("hash") != record["hash"]:
         raise ConfigError(
-            f"{directory.path} holds another run ({there}, this one is {record['hash']}); "
-            "choose another --out, or remove it"
+            f"{directory.path} holds another run ({there.get('hash')}, this one is "
+            f"{record['hash']}); choose another --out, or remove it"
+        )
+    if there.get("reward_model_digest") != record["reward_model_digest"]:
+        raise ConfigError(
+            f"{directory.path} was begun with another reward model than is now in "
+            f"{record['reward']['reward_model']}; put that one back, or choose another --out"
         )
 
 

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 from bakeoff import provenance, records
 from bakeoff.config import BudgetAxis, CellConfig, as_record
 from bakeoff.errors import ConfigError
 from bakeoff.interfaces import Algorithm, Source
+from bakeoff.reward_models.folder import weights_digest
 
 
 def check_compatible(config: CellConfig, algorithm: Algorithm) -> None:
@@ -44,9 +46,11 @@ def config_record(config: CellConfig, algorithm: Algorithm) -> dict[str, Any]:
     """config.json: the settings, their hash, and what they mean."""
     settings: dict[str, Any] = as_record(config)
     plan = algorithm.plan
+    reward_model = config.reward.reward_model
     return settings | {
         "schema": records.SCHEMA,
         "hash": records.config_hash(settings),
+        "reward_model_digest": None if reward_model is None else weights_digest(Path(reward_model)),
         "conventions": dict(algorithm.conventions),
         "source": plan.source.value,
         "aggregation": (config.training.aggregation or plan.aggregation).value,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Mapping
 from dataclasses import dataclass, field, fields
 from enum import Enum
@@ -85,3 +86,13 @@ def read_info(folder: Path) -> RewardModelInfo:
 def read_kind(folder: Path) -> RewardKind:
     """Whether the reward model of a folder scores solutions or steps."""
     return read_info(folder).kind
+
+
+def weights_digest(folder: Path) -> str:
+    """16 hex digits of a reward model's weights: two folders of one name may hold two models."""
+    digest = hashlib.blake2b(digest_size=8)
+    for file in sorted(folder.glob("*.safetensors")):
+        digest.update(file.name.encode())
+        with file.open("rb") as opened:
+            digest.update(hashlib.file_digest(opened, "blake2b").digest())
+    return digest.hexdigest()

@@ -12,6 +12,7 @@ from bakeoff.reward_models.folder import (
     RewardModelInfo,
     read_info,
     read_kind,
+    weights_digest,
     write_info,
 )
 
@@ -72,3 +73,12 @@ def test_the_kind_is_known_without_torch(tmp_path: Path) -> None:
     )
     result = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
     assert result.stdout.split() == ["process", "False"], result.stderr
+
+
+def test_the_digest_is_that_of_the_weights(tmp_path: Path) -> None:
+    for name, weights in (("one", b"a"), ("same", b"a"), ("other", b"b")):
+        (tmp_path / name).mkdir()
+        (tmp_path / name / "model.safetensors").write_bytes(weights)
+        (tmp_path / name / "training.json").write_text(name)
+    digests = {name: weights_digest(tmp_path / name) for name in ("one", "same", "other")}
+    assert digests["one"] == digests["same"] != digests["other"]
