@@ -87,7 +87,9 @@ class RewardConfig:
     step_checker: Annotated[
         str | None, "FILE.py:NAME that judges steps, for `steps`; none: the task's own"
     ] = None
-    reward_model: Annotated[str | None, "folder of a trained reward model, for `model`"] = None
+    reward_model: Annotated[
+        str | None, "folder of a trained reward model, for `model`; none: the reward has no model"
+    ] = None
     solution_score: Annotated[
         SolutionScore, "how step scores make the outcome: min, product, last, mean"
     ] = SolutionScore.MIN

@@ -1,11 +1,18 @@
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args, get_type_hints
 
 import pytest
 
 from algorithms import PRESETS
 from algorithms.configs import GRPOConfig
-from bakeoff.config import Aggregation, BudgetAxis, CellConfig, SolutionScore, as_record
+from bakeoff.config import (
+    SECTIONS,
+    Aggregation,
+    BudgetAxis,
+    CellConfig,
+    SolutionScore,
+    as_record,
+)
 from bakeoff.errors import ConfigError
 from bakeoff.records import config_hash, write_json
 from bakeoff.settings import (
@@ -215,3 +222,16 @@ def test_a_file_that_cannot_be_read_is_named(tmp_path: Path) -> None:
 def test_a_suggestion_is_the_closest_name() -> None:
     assert suggestion("grop", ["ppo", "grpo", "rft"]) == "; did you mean 'grpo'?"
     assert suggestion("xyz", ["b", "a"]) == "; known: a, b"
+
+
+CONFIGS = {*SECTIONS.values(), *(type(defaults) for defaults in PRESETS.values())}
+
+
+@pytest.mark.parametrize("config", sorted(CONFIGS, key=lambda config: config.__name__))
+def test_none_is_the_absence_of_a_setting_and_the_help_says_what_it_means(config: type) -> None:
+    """A flag cannot say `none` and mean a word: it is read as no value."""
+    for name, hint in get_type_hints(config, include_extras=True).items():
+        kind, (text,) = hint.__origin__, hint.__metadata__
+        assert ("none: " in text) == (type(None) in get_args(kind)), name
+        words = [word for part in get_args(kind) for word in (part, *get_args(part))]
+        assert "none" not in words, name
