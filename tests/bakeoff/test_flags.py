@@ -46,10 +46,21 @@ def test_the_word_none_is_none() -> None:
 def test_a_flag_s_help_is_the_text_beside_the_type_with_each_method_s_default() -> None:
     text = " ".join(CliRunner().invoke(command, ["--help"], terminal_width=400).output.split())
     assert "--threads VALUE CPU threads of this process" in text
-    assert "completions a problem (k) [rft: 8] [grpo: 8]" in text
+    assert "--group-size VALUE completions a problem (G, k) [rft, grpo: 8]" in text
     assert (
-        "--kl-coefficient VALUE beta, on k3 in the loss; 0 needs no reference [grpo: 0.04]" in text
+        "--kl-coefficient VALUE beta; where and how it enters is the method's; 0: no reference "
+        "[grpo: 0.04]" in text
     )
+
+
+def test_the_most_common_of_many_defaults_stands_for_the_methods_that_are_not_named() -> None:
+    @click.command()
+    @setting_options(PRESETS)
+    def all_methods(**flags: Any) -> None: ...
+
+    text = " ".join(CliRunner().invoke(all_methods, ["--help"], terminal_width=400).output.split())
+    assert "completions a problem (G, k) [8; sft, ppo, ppo_process, reinforce++: 1]" in text
+    assert "largest weight a ratio may give; the paper states none [cispo: 5.0]" in text
 
 
 def test_each_short_form_of_a_budget_names_its_axis() -> None:

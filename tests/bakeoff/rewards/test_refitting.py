@@ -171,7 +171,13 @@ def test_labels_are_a_function_of_the_refit_they_are_for(
     seen = [Observed(problem=problem, response=t, finished=True, correct=False) for t in texts]
 
     def completions(number: int) -> list[Any]:
-        world = world_of(reward="model", reward_model=str(path), refit_completions=2)
+        world = world_of(
+            reward="model",
+            reward_model=str(path),
+            refit_completions=8,
+            max_response_tokens=40,
+            temperature=2.0,
+        )
         refit, _, ledger = refit_of(world)
         labelled = refit._label(seen, number)
         return [labelled, ledger.sampled_tokens, ledger.flops]
