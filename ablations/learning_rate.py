@@ -84,9 +84,7 @@ def _study(method: str, trials: Mapping[float, Sequence[Cell]], out: Path) -> di
 
     def objective(trial: optuna.Trial) -> float:
         rate = trial.suggest_categorical("learning_rate", list(trials))
-        scores = [
-            _final_pass_rate(out / cell.name) for cell in trials[rate] if cell.arm == method
-        ]
+        scores = [_final_pass_rate(out / cell.name) for cell in trials[rate] if cell.arm == method]
         if None in scores:
             raise optuna.TrialPruned
         return statistics.fmean(score for score in scores if score is not None)

@@ -112,7 +112,7 @@ class PPOConfig:
     def __post_init__(self) -> None:
         _positive(self, "group_size")
         _updates(self)
-        _positive(self, "clip_epsilon_high")
+        _upper_clip(self)
         _not_negative(self, "kl_coefficient", "value_loss_coefficient", "critic_warmup_batches")
         for name in ("gamma", "gae_lambda_policy", "gae_lambda_critic"):
             if not 0 <= getattr(self, name) <= 1:
@@ -144,7 +144,7 @@ class GRPOConfig:
     def __post_init__(self) -> None:
         _a_group(self)
         _updates(self)
-        _positive(self, "clip_epsilon_high")
+        _upper_clip(self)
         _not_negative(self, "kl_coefficient")
         _positive(self, "iteration_batches")
         if (self.iteration_batches is None) == (self.reset_reference or self.refit_reward_model):
@@ -189,7 +189,7 @@ class DAPOConfig:
     def __post_init__(self) -> None:
         _a_group(self)
         _updates(self)
-        _positive(self, "clip_epsilon_high")
+        _upper_clip(self)
         _positive(self, "sampling_rounds")
 
 
@@ -206,7 +206,7 @@ class GSPOConfig:
     def __post_init__(self) -> None:
         _a_group(self)
         _updates(self)
-        _positive(self, "clip_epsilon_high")
+        _upper_clip(self)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -272,6 +272,8 @@ class ReinforceConfig:
     def __post_init__(self) -> None:
         _positive(self, "group_size")
         _updates(self)
+        if self.subtract_mean or self.divide_by_std:
+            _a_group(self)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -287,7 +289,7 @@ class RAFTPlusPlusConfig:
     def __post_init__(self) -> None:
         _positive(self, "group_size")
         _updates(self)
-        _positive(self, "clip_epsilon_high")
+        _upper_clip(self)
 
 
 MethodConfig = (
@@ -311,6 +313,15 @@ MethodConfig = (
 def _updates(config: object) -> None:
     """Checks how often a method updates on a batch, and its clip."""
     _positive(config, "epochs", "minibatches", "clip_epsilon")
+
+
+def _upper_clip(config: object) -> None:
+    _positive(config, "clip_epsilon_high")
+    epsilon, high = (getattr(config, name) for name in ("clip_epsilon", "clip_epsilon_high"))
+    if epsilon is None and high is not None:
+        raise ConfigError(
+            f"clip_epsilon_high is {high} without a clip_epsilon: give both, or leave both none"
+        )
 
 
 def _a_group(config: object) -> None:

@@ -25,6 +25,7 @@ from bakeoff.metrics import Metrics, batch_metrics
 from bakeoff.models.flops import FlopsModel
 from bakeoff.reward_models.refit import RewardRefit
 from bakeoff.seeds import Seeds, generator
+from bakeoff.types import Rollout
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -83,7 +84,7 @@ class Trainer:
         rollouts = self.source.draw(index)
         if self.refit is not None:
             self.refit.observe(rollouts)
-        scored = [rollout for rollout in rollouts if rollout.reward.outcome is not None]
+        scored = [rollout for rollout in rollouts if _has_verdict(rollout)]
         self.canaries.check_rewards(scored, ledger)
         batch = collate(scored, pad_token_id=self.pad_token_id)
         with ledger.phase("annotate"):
@@ -137,3 +138,8 @@ class Trainer:
         return self.engine.update(
             batch, credit, weights, self.algorithm.token_losses, critic_only=critic_only
         )
+
+
+def _has_verdict(rollout: Rollout) -> bool:
+    """Whether it was scored and judged: a verifier that failed must not count as a wrong answer."""
+    return rollout.reward.outcome is not None and rollout.reward.correct is not None

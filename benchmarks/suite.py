@@ -34,6 +34,9 @@ class Suite:
     def __post_init__(self) -> None:
         if not self.methods:
             raise ConfigError("the suite names no methods")
+        for arm in self.methods:
+            if "/" in arm and ":" not in arm:
+                raise ConfigError(f"arm {arm!r} names a folder; leave the / out")
         if not self.seeds or len(set(self.seeds)) != len(self.seeds):
             raise ConfigError(f"seeds must be distinct and at least one, got {list(self.seeds)}")
 

@@ -52,7 +52,14 @@ class StepReward:
         )
 
     def _checked(self, prompt: Prompt, steps: Sequence[str]) -> tuple[float, ...]:
-        values = tuple(float(value) for value in self._checker(prompt.problem, steps))
+        try:
+            values = tuple(float(value) for value in self._checker(prompt.problem, steps))
+        except Exception as error:
+            raise ConfigError(
+                f"the step checker raised {type(error).__name__} on {prompt.problem.id}: "
+                f"{' '.join(str(error).split())}; it is called with the problem and a list of "
+                "texts, and any text can come"
+            ) from error
         if len(values) != len(steps) or not all(map(math.isfinite, values)):
             raise ConfigError(
                 f"the step checker returned {list(values)} for {len(steps)} steps of "

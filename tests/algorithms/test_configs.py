@@ -38,6 +38,9 @@ def test_a_group_of_one_is_refused_for_reinforce_plus_plus_with_a_baseline_alone
     ("config", "settings", "named"),
     [
         (SFTConfig, {"updates": 0}, "updates"),
+        (GRPOConfig, {"clip_epsilon": None, "clip_epsilon_high": 0.3}, "without a clip_epsilon"),
+        (ReinforceConfig, {"group_size": 1, "subtract_mean": True}, "group_size"),
+        (ReinforceConfig, {"group_size": 1, "divide_by_std": True}, "group_size"),
         (GRPOConfig, {"kl_coefficient": -0.1}, "kl_coefficient"),
         (GRPOConfig, {"clip_epsilon": 0}, "clip_epsilon"),
         (GRPOConfig, {"clip_epsilon_high": -1}, "clip_epsilon_high"),

@@ -129,6 +129,15 @@ def test_unscorable_rollouts_stay_out_of_the_loss(trainer, rollouts):
     assert metrics["kept_rollouts"] == 10
 
 
+def test_a_rollout_that_no_verdict_came_on_stays_out_whatever_its_reward(trainer, rollouts):
+    unjudged = [
+        replace(r, reward=replace(r.reward, correct=None)) if r.group == 0 else r for r in rollouts
+    ]
+    run = trainer(GRPOConfig(kl_coefficient=0), budget=budget(STEPS, 1), drawn=unjudged)
+    ((_, metrics),) = run.train(done=0)
+    assert metrics["kept_rollouts"] == len(rollouts) - 4
+
+
 def test_a_batch_without_a_reward_stops_the_run(trainer, rollouts):
     unscored = [replace(r, reward=replace(r.reward, outcome=None)) for r in rollouts]
     run = trainer(OnlineRFTConfig(), budget=budget(STEPS, 1), drawn=unscored)

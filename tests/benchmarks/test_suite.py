@@ -241,6 +241,7 @@ def test_seeds_count_from_zero() -> None:
     ("text", "told"),
     [
         ("study: a\nseeds: [0]\nsettings: {}\nmethods: {}\n", "names no methods"),
+        ("study: a\nseeds: [0]\nsettings: {}\nmethods: {a/b: }\n", "leave the / out"),
         ("study: a\nseeds: []\nsettings: {}\nmethods: {rft: }\n", "at least one"),
         ("study: a\nseeds: [1, 1]\nsettings: {}\nmethods: {rft: }\n", "distinct"),
         ("study: a\nsettings: {}\nmethods: {rft: }\n", "'seeds' is missing"),

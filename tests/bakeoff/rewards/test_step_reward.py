@@ -121,3 +121,11 @@ def test_steps_that_end_in_one_token_have_the_lowest_of_their_values() -> None:
         (0.0, 0.5, 0.25),
     )
     assert merge_steps((), ()) == ((), ())
+
+
+def test_a_checker_that_raises_is_the_users_to_mend(tokenizer: PreTrainedTokenizerBase) -> None:
+    def divides(problem: Problem, steps: Sequence[str]) -> list[float]:
+        return [1 / 0 for _ in steps]
+
+    with pytest.raises(ConfigError, match=r"raised ZeroDivisionError on arithmetic/train/0"):
+        reward_of(tokenizer, "2+3=5", checker=divides)
