@@ -9,7 +9,6 @@ from pathlib import Path
 import pytest
 from transformers import LlamaConfig, LlamaForCausalLM
 
-from algorithms import PRESETS
 from bakeoff.cli import cli, main
 from bakeoff.records import RunDirectory, read_json, read_lines
 
@@ -105,7 +104,10 @@ def assert_refused(ended: Ended, *told: str) -> None:
         ("--method broken.py:ONE", ["line 1", "nothing_of_that_name"]),
         ("--method rft --kl-coefficient 1", ["'kl_coefficient' is no setting of rft"]),
         ("--method grpo --steps 1 --budget-tokens 9", ["--steps and --budget-tokens"]),
-        ("--method grpo --group-size 1", ["group_size must be at least 2 for GRPO, got 1"]),
+        ("--method grpo --group-size 1", ["group_size must be at least 2, got 1"]),
+        ("--method ppo_process", ["supervised step by step", "reward `steps`"]),
+        ("--method grpo_iterative", ["needs a reward model to refit"]),
+        ("--method grpo --reward model", ["go together"]),
         ("--method grpo --top-p 0.9", ["top_p 0.9", "set top_p 1"]),
         ("--method ppo --top-k 5", ["top_k 5", "top_k 0"]),
         ("--method grpo --temperature 0", ["temperature 0", "above 0"]),
@@ -226,9 +228,24 @@ def test_every_command_has_help(bakeoff: Bakeoff, command: str) -> None:
     assert len(ended.out.splitlines()) > 5
 
 
-@pytest.mark.parametrize("method", [name for name in PRESETS if name != "sft"])
-def test_a_preset_trains_a_step(bakeoff: Bakeoff, tmp_path: Path, method: str) -> None:
-    ended = bakeoff("train", "--method", method, *TINY, "--steps", 1, "--out", "run")
+@pytest.mark.parametrize(
+    ("method", "more"),
+    [
+        ("rft", ()),
+        ("online_rft", ()),
+        ("dpo", ()),
+        ("ppo", ()),
+        ("ppo_process", ("--reward", "steps")),
+        ("grpo", ()),
+        ("grpo_process", ("--reward", "steps")),
+        ("grpo_iterative", ("--refit-reward-model", "false")),
+        ("reinforce++", ()),
+    ],
+)
+def test_a_preset_trains_a_step(
+    bakeoff: Bakeoff, tmp_path: Path, method: str, more: tuple[str, ...]
+) -> None:
+    ended = bakeoff("train", "--method", method, *more, *TINY, "--steps", 1, "--out", "run")
     assert ended.code == 0, ended.err
     run = RunDirectory(tmp_path / "run")
     assert run.state == "finished"
@@ -433,8 +450,14 @@ class Digits:
             for problem in self.problems(Split.TRAIN):
                 yield problem, problem.answer
 
+    def gold_demonstrations(self, *, seed):
+        return self.demonstrations(seed=seed)
+
     def gold_response(self, problem):
         return problem.answer
+
+    def step_checker(self):
+        return None
 
     def verifier(self):
         return self
