@@ -63,7 +63,7 @@ def summary(evidence: Evidence, judged: Sequence[Judged], ends: Sequence[ArmEnd]
         "claims": [asdict(one.claim) | asdict(one.finding) for one in judged],
         "arms": [asdict(end) for end in ends],
         "skipped": [asdict(one) for one in study.skipped],
-        "reward_models": _held_out(evidence),
+        "reward_models": _reward_models(evidence),
     }
 
 
@@ -88,7 +88,7 @@ def _markdown(evidence: Evidence, judged: Sequence[Judged], ends: Sequence[ArmEn
         claims=claim_table(judged),
         judged=[(one.claim, one.finding, value_table(one.finding)) for one in judged],
         arms=arm_table(ends),
-        reward_models=_held_out(evidence),
+        reward_models=_reward_models(evidence),
     )
 
 
@@ -102,11 +102,18 @@ def _wall_seconds(evidence: Evidence) -> float:
     return sum(float(cell.ledger.get("wall_seconds") or 0.0) for cell in evidence.study.cells)
 
 
-def _held_out(evidence: Evidence) -> dict[str, dict[str, float]]:
-    """Reward model -> its metrics on solutions that it was not trained on."""
+def _reward_models(evidence: Evidence) -> dict[str, dict[str, Any]]:
+    """Reward model -> its head, what it took, and its metrics on solutions held out."""
     return {
         name: {
-            key: value for key, value in (record.get("held_out") or {}).items() if value is not None
+            "head": record.get("head"),
+            "solutions": (record.get("result") or {}).get("solutions"),
+            "wall_seconds": record.get("wall_seconds"),
+            "held_out": {
+                key: value
+                for key, value in (record.get("held_out") or {}).items()
+                if value is not None
+            },
         }
         for name, record in evidence.reward_models.items()
     }

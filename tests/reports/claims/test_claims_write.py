@@ -27,10 +27,18 @@ def folder(make_study):
     )
     write_json(
         path / "reward_models/prm/training.json",
-        {"seed": 3, "held_out": {"step_auc": 0.875, "solution_auc": None, "steps": 40}},
+        {
+            "head": "likelihood",
+            "result": {"solutions": 360},
+            "wall_seconds": 12.4,
+            "held_out": {"step_auc": 0.875, "solution_auc": None, "steps": 40},
+        },
     )
     (path / "reward_models/orm").mkdir()
-    write_json(path / "reward_models/orm/training.json", {"seed": 3, "held_out": None})
+    write_json(
+        path / "reward_models/orm/training.json",
+        {"head": "scalar", "result": {"solutions": 9}, "held_out": None},
+    )
     identity = {"statement": "k3 is not negative", "source": "eq. 4", "largest_error": 1e-8}
     write_json(path / "identities.json", {"identities": [identity | {"holds": True}]})
     return path
@@ -107,8 +115,8 @@ def test_the_page_says_where_it_comes_from(folder):
     assert "command: `bakeoff compare --methods ppo,rft,online_rft,grpo --seeds 3`" in text
     assert "budget of a cell: 200k sampled tokens; seeds 0, 1, 2" in text
     assert "11 finished cells" in text
-    assert "- prm: step_auc 0.875, steps 40\n" in text
-    assert "- orm: nothing was held out\n" in text
+    assert "- prm: head likelihood, 360 solutions, 12 s; step_auc 0.875, steps 40\n" in text
+    assert "- orm: head scalar, 9 solutions; nothing was held out\n" in text
     assert "random_reward, seed 0: failed, killed: out of memory" in text
     for arm in (*ARMS, "start"):
         assert f"| {arm} | " in text
