@@ -170,7 +170,10 @@ class _Run:
             engine=self._engine,
             ledger=self._ledger,
             flops=flops,
-            canaries=Canaries(autocast_dtype=dtype),
+            canaries=Canaries(
+                autocast_dtype=dtype,
+                verifier_error_ceiling=config.task.verifier_error_ceiling,
+            ),
             seeds=world.seeds,
             pad_token_id=world.policy.pad_token_id,
             refit=self._refit,

@@ -70,9 +70,23 @@ class TaskConfig:
     ] = "arithmetic"
     data: Annotated[str | None, "folder with the task's files; none: its hub data set"] = None
     train_problems: Annotated[int | None, "first problems of the training split; none: all"] = None
+    verifier_seconds: Annotated[
+        float, "wall-clock limit of checking one answer, which then gets no verdict"
+    ] = 5.0
+    verifier_workers: Annotated[int, "processes that check answers, where they need algebra"] = 1
+    verifier_error_ceiling: Annotated[
+        float, "share of responses without a verdict above which a run stops"
+    ] = 0.02
 
     def __post_init__(self) -> None:
         _at_least("train_problems", self.train_problems, 1)
+        _at_least("verifier_workers", self.verifier_workers, 1)
+        if self.verifier_seconds <= 0:
+            raise ConfigError(f"verifier_seconds must be above 0, got {self.verifier_seconds}")
+        if not 0 <= self.verifier_error_ceiling <= 1:
+            raise ConfigError(
+                f"verifier_error_ceiling must be in [0, 1], got {self.verifier_error_ceiling}"
+            )
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -15,7 +15,7 @@ from bakeoff.models.prompts import PromptFormat
 from bakeoff.rewards.registry import RewardContext
 from bakeoff.rollouts.sampler import TransformersSampler
 from bakeoff.seeds import Seeds
-from bakeoff.tasks.registry import load_task
+from bakeoff.tasks.registry import load_task, load_verifier
 from bakeoff.types import Prompt, Split
 
 
@@ -79,7 +79,7 @@ def build_world(config: CellConfig) -> World:
         config=config,
         policy=policy,
         task=task,
-        verifier=task.verifier(),
+        verifier=load_verifier(task, config.task),
         prompts=PromptFormat(policy.tokenizer, instruction=task.instruction, config=config.model),
         sampler=TransformersSampler(policy, autocast_dtype=autocast_dtype(config.model)),
         seeds=seeds,

@@ -36,7 +36,7 @@ class MathPool:
 
     def __init__(self, *, workers: int, seconds: float, memory_bytes: int = MEMORY_BYTES) -> None:
         self.workers = workers
-        self._seconds = seconds
+        self.seconds = seconds
         self._memory_bytes = memory_bytes
         self._asked: dict[MathProcess, deque[int]] = {}  # indices of the pairs each child is at
 
@@ -86,7 +86,7 @@ class MathPool:
                 self._give_up(process, "math-verify crashed", waiting, found)
         starting = sum(not asked for asked in self._asked.values())
         for _ in range(min(self.workers - len(self._asked), len(waiting) - starting)):
-            process = MathProcess(seconds=self._seconds, memory_bytes=self._memory_bytes)
+            process = MathProcess(seconds=self.seconds, memory_bytes=self._memory_bytes)
             self._asked[process] = deque()
 
     def _next(self, pairs: Sequence[Pair], waiting: deque[int]) -> list[int]:
@@ -126,7 +126,7 @@ class MathPool:
                     "is the machine overloaded?"
                 )
             elif process.deadline <= now:
-                reason = f"math-verify took over {self._seconds:g} s"
+                reason = f"math-verify took over {self.seconds:g} s"
                 self._give_up(process, reason, waiting, found)
 
     def _give_up(

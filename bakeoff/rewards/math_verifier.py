@@ -46,6 +46,10 @@ class MathVerifier:
         """Lets this many children compare at once; they start when they are needed."""
         self._pool.workers = _checked(workers)
 
+    def limit(self, seconds: float) -> None:
+        """Gives comparisons this long, in children that start from now on."""
+        self._pool.seconds = seconds
+
     def verify(self, problems: Sequence[Problem], responses: Sequence[str]) -> list[Verdict]:
         with self._lock:
             if self._closed:

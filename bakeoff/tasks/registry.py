@@ -6,8 +6,9 @@ from typing import Any, cast
 
 from bakeoff.config import TaskConfig
 from bakeoff.errors import ConfigError
-from bakeoff.interfaces import Task
+from bakeoff.interfaces import Task, Verifier
 from bakeoff.plugins import is_plugin, load_object
+from bakeoff.rewards.math_verifier import MathVerifier
 from bakeoff.tasks.arithmetic_task import ArithmeticTask
 from bakeoff.tasks.corpora import CORPORA
 from bakeoff.tasks.gsm_symbolic import GsmSymbolicTask
@@ -55,6 +56,15 @@ def load_task(config: TaskConfig) -> Task:
         f"no task {config.task!r}; {suggestion}there are: {', '.join(TASKS)}, "
         "a FILE.jsonl of question and answer, or FILE.py:NAME"
     )
+
+
+def load_verifier(task: Task, config: TaskConfig) -> Verifier:
+    """The task's verifier with the limits of the settings, where it has any."""
+    verifier = task.verifier()
+    if isinstance(verifier, MathVerifier):
+        verifier.resize(config.verifier_workers)
+        verifier.limit(config.verifier_seconds)
+    return verifier
 
 
 def _is_path(spec: str) -> bool:

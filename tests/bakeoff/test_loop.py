@@ -80,7 +80,7 @@ def trainer(policy, rollouts):
             engine=engine,
             ledger=ledger,
             flops=flops_model(policy.model),
-            canaries=canaries(autocast_dtype=None),
+            canaries=canaries(autocast_dtype=None, verifier_error_ceiling=0.02),
             seeds=Seeds(data=0, sampling=0, initialisation=0),
             pad_token_id=0,
             refit=refit,

@@ -13,7 +13,7 @@ import pytest
 from hypothesis import HealthCheck, Phase, given, settings
 from hypothesis import strategies as st
 
-from bakeoff.canaries import VERIFIER_ERROR_CEILING
+from bakeoff.config import TaskConfig
 from bakeoff.interfaces import Verdict
 from bakeoff.rewards.math_process import Pair
 from bakeoff.rewards.math_verifier import MathVerifier
@@ -166,7 +166,7 @@ def assert_judged(verdicts: list[Verdict], *, count: int) -> None:
     """One verdict each, and so few time-outs that no run would be stopped for them."""
     assert len(verdicts) == count
     errors = [verdict.reason for verdict in verdicts if verdict.correct is None]
-    assert len(errors) <= VERIFIER_ERROR_CEILING * count / 2, errors
+    assert len(errors) <= TaskConfig().verifier_error_ceiling * count / 2, errors
 
 
 def assert_unharmed(verifier: MathVerifier) -> None:

@@ -1,10 +1,13 @@
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from bakeoff.config import TaskConfig
 from bakeoff.errors import ConfigError
-from bakeoff.tasks.registry import TASKS, load_task
+from bakeoff.rewards.math_verifier import MathVerifier
+from bakeoff.tasks.arithmetic_task import ArithmeticVerifier
+from bakeoff.tasks.registry import TASKS, load_task, load_verifier
 from bakeoff.types import Split
 
 PLUGIN = """
@@ -101,3 +104,22 @@ def test_what_is_no_task_is_refused(plugin: Path) -> None:
 @pytest.mark.parametrize("task", ["arithmetic", "own.jsonl", "mine.py:mine"])
 def test_data_for_a_task_that_reads_none_is_refused(task: str) -> None:
     assert "takes no data" in error_of(task, data="somewhere")
+
+
+def test_a_task_s_verifier_keeps_to_the_limits_of_the_settings() -> None:
+    config = TaskConfig(task="gsm8k", verifier_seconds=0.5, verifier_workers=2)
+    verifier = load_verifier(load_task(config), config)
+    assert isinstance(verifier, MathVerifier)
+    assert (verifier._pool.workers, verifier._pool.seconds) == (2, 0.5)
+    verifier.close()
+    exact = load_verifier(load_task(TaskConfig()), config)
+    assert isinstance(exact, ArithmeticVerifier)
+
+
+@pytest.mark.parametrize(
+    "settings",
+    [{"verifier_seconds": 0}, {"verifier_workers": 0}, {"verifier_error_ceiling": 1.5}],
+)
+def test_limits_that_make_no_sense_are_refused(settings: dict[str, Any]) -> None:
+    with pytest.raises(ConfigError, match=next(iter(settings))):
+        TaskConfig(**settings)
