@@ -9,6 +9,8 @@ from reports.load import Study
 from reports.metrics import PRIMARY
 from reports.palette import display_name
 
+NAMED, FIRST = 8, 4  # so many names still read as a sentence; of more, so many are said
+
 
 def sentences(study: Study, comparison: Comparison) -> tuple[str, ...]:
     """Who leads in pass@1 at the equal budget, what stays open, and what it cost."""
@@ -143,4 +145,9 @@ def claims(pair: Pair) -> str:
 
 
 def _listed(names: Sequence[str]) -> str:
-    return names[0] if len(names) == 1 else ", ".join(names[:-1]) + " and " + names[-1]
+    """The names in words; of many only the first few, for the tables have them all."""
+    if len(names) == 1:
+        return names[0]
+    if len(names) > NAMED:
+        return ", ".join(names[:FIRST]) + f" and {len(names) - FIRST} others"
+    return ", ".join(names[:-1]) + " and " + names[-1]

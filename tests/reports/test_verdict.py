@@ -1,3 +1,5 @@
+import re
+
 import numpy as np
 import pytest
 
@@ -33,6 +35,15 @@ def test_equal_means_share_the_lead(make_study):
     ppo, grpo = (path / c["directory"] for c in read_json(path / "study.json")["cells"])
     (grpo / "evaluations.jsonl").write_text((ppo / "evaluations.jsonl").read_text())
     assert "PPO and GRPO share the highest mean" in said(path)[0]
+
+
+def test_of_many_pairs_a_few_are_named(make_study):
+    arms = tuple(f"arm{n}" for n in range(6))
+    _, unclear, _ = said(make_study(methods=arms, problems=8))
+    found = re.match(r"(\d+) of 15 pairs are inconclusive: (.*) and (\d+) others\.", unclear)
+    assert found is not None, unclear
+    assert len(found[2].split(", ")) == 4
+    assert int(found[3]) == int(found[1]) - 4
 
 
 def test_one_seed_is_owned_up_to(make_study):
