@@ -1,6 +1,6 @@
 """Table 10 of DeepSeekMath (arXiv:2402.03300v3): minus the gradient is weight x coefficient."""
 
-from dataclasses import replace
+from dataclasses import fields, replace
 
 import pytest
 import torch
@@ -98,9 +98,9 @@ def test_clip_fraction_is_zero_at_the_first_update(batch, name):
 
 @pytest.mark.parametrize("name", CLIPPED)
 def test_every_clip_may_be_switched_off(batch, moved, name):
-    clipped, bare = (
-        build(config) for config in (PRESETS[name], replace(PRESETS[name], clip_epsilon=None))
-    )
+    names = {field.name for field in fields(PRESETS[name])}
+    off = dict.fromkeys({"clip_epsilon", "clip_epsilon_high"} & names)
+    clipped, bare = (build(config) for config in (PRESETS[name], replace(PRESETS[name], **off)))
     credit = bare.assign_credit(batch)
     outputs = Outputs(logprobs=moved, values=batch.old_values)
     fractions = [
