@@ -50,6 +50,20 @@ def group_outcome(rewards: Tensor, groups: Tensor, response_mask: Tensor) -> Ten
     return standardize(rewards, groups)[:, None] * response_mask
 
 
+def penalized(
+    rewards: Tensor, token_kl: Tensor, response_mask: Tensor, *, coefficient: float
+) -> Tensor:
+    """[N] rewards minus ``coefficient`` times the KL estimate, summed over the response.
+
+    Args:
+        rewards: [N].
+        token_kl: [N, T] nats, read where `response_mask` holds.
+        response_mask: [N, T] bool.
+        coefficient: beta, in units of reward per nat.
+    """
+    return rewards - coefficient * token_kl.where(response_mask, 0).sum(dim=1)
+
+
 def process_outcome(
     step_rewards: Tensor, step_mask: Tensor, groups: Tensor, response_mask: Tensor
 ) -> Tensor:

@@ -16,6 +16,14 @@ Minibatches = Annotated[int, "optimizer steps of one pass"]
 ClipEpsilon = Annotated[float | None, "the ratio is clipped to 1 -+ this; none: no clip"]
 ClipHigh = Annotated[float | None, "upper clip, 1 + this (clip-higher); none: clip_epsilon"]
 KLCoefficient = Annotated[float, "beta; where and how it enters is the method's; 0: no reference"]
+KLEstimator = Annotated[
+    Literal["k1", "k2", "k3"],
+    "estimate of the KL: k1 the log-ratio, k2 half its square, k3 that of DeepSeekMath's eq. 4",
+]
+KLPlacement = Annotated[
+    Literal["loss", "reward"],
+    "the KL is added to every token's loss, or summed over the response and taken off its reward",
+]
 Supervision = Annotated[
     Literal["outcome", "process"], "rewards at the end, or at the end of every step"
 ]
@@ -66,10 +74,21 @@ class OnlineRFTConfig:
     accept_above: Annotated[
         float | None, "keep what is rewarded above this; none: what the verifier calls correct"
     ] = None
+    offline_share: Annotated[
+        float,
+        "share of a batch's problems whose responses the initial policy writes; 0: all online",
+    ] = 0.0
 
     def __post_init__(self) -> None:
         _positive(self, "group_size", "epochs")
         _not_negative(self, "kl_coefficient")
+        if not 0 <= self.offline_share <= 1:
+            raise ConfigError(f"offline_share must be in [0, 1], got {self.offline_share}")
+        if self.offline_share and self.kl_coefficient:
+            raise ConfigError(
+                f"kl_coefficient {self.kl_coefficient} with offline_share {self.offline_share}: "
+                "the KL is estimated on the policy's own responses; set one of the two to 0"
+            )
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -129,6 +148,8 @@ class GRPOConfig:
     clip_epsilon: ClipEpsilon = 0.2
     clip_epsilon_high: ClipHigh = None
     kl_coefficient: KLCoefficient = 0.04
+    kl_estimator: KLEstimator = "k3"
+    kl_placement: KLPlacement = "loss"
     supervision: Supervision = "outcome"
     iteration_batches: Annotated[
         int | None, "rollout batches of one outer iteration (M); none: a single iteration"
@@ -155,6 +176,11 @@ class GRPOConfig:
             )
         if not 0 <= self.replay_share < 1:
             raise ConfigError(f"replay_share must be in [0, 1), got {self.replay_share}")
+        if self.kl_placement == "reward" and self.supervision == "process":
+            raise ConfigError(
+                "kl_placement reward takes the KL off the reward of a whole response, and "
+                "supervision process has none; set kl_placement loss, or supervision outcome"
+            )
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 
 import torch
@@ -102,14 +102,19 @@ def add_kl(
 
 
 def kl_k1(logprobs: Tensor, ref_logprobs: Tensor) -> Tensor:
-    """Per-token estimate of KL(pi_theta || pi_ref) in nats: the log-ratio; can be negative."""
+    """Per-token estimate of KL(pi_theta || pi_ref) in nats: the log-ratio; can be negative.
+
+    As a loss its gradient is that of the log-probability whatever pi_ref is: on-policy 0 in
+    expectation, but where a mean over the response weighs tokens by a length they decide; it is
+    then the gradient of E[1/|o|].
+    """
     return logprobs - ref_logprobs
 
 
 def kl_k2(logprobs: Tensor, ref_logprobs: Tensor) -> Tensor:
     """Half the squared log-ratio, in nats; >= 0, biased as a value.
 
-    As an on-policy loss its gradient is that of the reverse KL.
+    As an on-policy loss its gradient is that of the reverse KL of each token, given its prefix.
     """
     return 0.5 * (logprobs - ref_logprobs) ** 2
 
@@ -122,6 +127,13 @@ def kl_k3(logprobs: Tensor, ref_logprobs: Tensor) -> Tensor:
     """
     log_ratio = ref_logprobs - logprobs
     return torch.expm1(log_ratio) - log_ratio
+
+
+KL_ESTIMATORS: Mapping[str, Callable[[Tensor, Tensor], Tensor]] = {
+    "k1": kl_k1,
+    "k2": kl_k2,
+    "k3": kl_k3,
+}
 
 
 def squared_error(values: Tensor, returns: Tensor) -> Tensor:

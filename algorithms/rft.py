@@ -1,7 +1,7 @@
 """Rejection-sampling fine-tuning, offline and online (arXiv:2402.03300v3 appendix A.1.2, A.1.3).
 
-The two differ only in who samples. The original RFT (arXiv:2308.01825v2) also keeps one response
-a list of equations: that is `deduplicate`.
+The two differ only in who samples; `offline_share` lies between them. The original RFT
+(arXiv:2308.01825v2) also keeps one response a list of equations: that is `deduplicate`.
 """
 
 from collections.abc import Mapping
@@ -51,17 +51,19 @@ class RFT:
 
 
 class OnlineRFT:
-    """The same on what the current policy writes."""
+    """The same on what the current policy writes, or on a mix with what the initial one writes."""
 
     def __init__(self, config: OnlineRFTConfig) -> None:
         self.config = config
 
     @property
     def plan(self) -> Plan:
+        share = self.config.offline_share
         return Plan(
-            source=Source.CURRENT_POLICY,
+            source=Source.MIXED_POLICY if share else Source.CURRENT_POLICY,
             group_size=self.config.group_size,
             reference=self.config.kl_coefficient > 0,
+            offline_share=share,
             epochs=self.config.epochs,
             uses_ratios=False,
         )

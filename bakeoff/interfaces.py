@@ -19,6 +19,7 @@ class Source(Enum):
 
     CURRENT_POLICY = "current_policy"  # pi_theta, sampled at every batch
     INITIAL_POLICY = "initial_policy"  # pi_sft: a pool sampled before training
+    MIXED_POLICY = "mixed_policy"  # both, sampled at every batch
     DEMONSTRATIONS = "demonstrations"  # the task's own solutions
     GOLD = "gold"  # faultless solutions
 
@@ -75,6 +76,7 @@ class Plan:
     reference: bool = False  # pi_ref log-probabilities are needed
     critic: CriticPlan | None = None
     pool: PoolPlan | None = None  # Source.INITIAL_POLICY only
+    offline_share: float = 0.0  # of a batch's problems for pi_sft; Source.MIXED_POLICY only
     epochs: int = 1  # mu, passes over each rollout batch
     minibatches: int = 1  # optimizer steps per pass
     uses_ratios: bool = True  # pi_theta / pi_old enters the loss
@@ -302,6 +304,10 @@ class Engine(Protocol):
 
     def refresh_reference(self) -> None:
         """pi_ref := pi_theta (arXiv:2402.03300v3 Algorithm 1, line 3)."""
+        ...
+
+    def frozen_checksums(self) -> Mapping[str, int]:
+        """A checksum of every frozen copy by its name; only `refresh_reference` changes one."""
         ...
 
     def publish_policy(self, sampler: Sampler) -> None:

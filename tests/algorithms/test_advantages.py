@@ -8,6 +8,7 @@ from algorithms.advantages import (
     generalized_advantages,
     group_outcome,
     leave_one_out,
+    penalized,
     process_outcome,
     standardize,
     terminal_rewards,
@@ -51,6 +52,13 @@ def test_groups_do_not_see_each_other():
     both = standardize(values, groups)
     alone = standardize(values[groups == 9], groups[groups == 9])
     assert torch.equal(both[groups == 9], alone)
+
+
+def test_a_penalty_is_summed_over_the_response_and_nothing_beside_it():
+    token_kl = torch.tensor([[0.5, -0.25, 1.0], [2.0, 7.0, float("nan")]])
+    mask = torch.tensor([[True, True, True], [True, False, False]])
+    found = penalized(torch.tensor([1.0, 0.0]), token_kl, mask, coefficient=0.1)
+    assert torch.allclose(found, torch.tensor([0.875, -0.2]))
 
 
 @given(rewards)

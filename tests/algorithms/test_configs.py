@@ -67,6 +67,10 @@ def test_a_group_of_one_is_refused_for_reinforce_plus_plus_with_a_baseline_alone
         (RFTConfig, {"pool_problems": 0}, "pool_problems"),
         (OnlineRFTConfig, {"group_size": 0}, "group_size"),
         (OnlineRFTConfig, {"kl_coefficient": -1}, "kl_coefficient"),
+        (OnlineRFTConfig, {"offline_share": -0.1}, "offline_share"),
+        (OnlineRFTConfig, {"offline_share": 1.1}, "offline_share"),
+        (OnlineRFTConfig, {"offline_share": 0.5, "kl_coefficient": 0.1}, "one of the two to 0"),
+        (GRPOConfig, {"kl_placement": "reward", "supervision": "process"}, "kl_placement loss"),
     ],
 )
 def test_impossible_settings_are_refused_by_name(config, settings, named):

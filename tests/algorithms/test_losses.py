@@ -80,6 +80,20 @@ def test_on_policy_k2_has_the_gradient_of_the_reverse_kl_and_k3_of_the_forward_k
     assert not torch.allclose(exact[0], exact[1], atol=1e-2)
 
 
+def test_k3_as_a_reward_descends_the_reverse_kl_less_the_forward_kl_of_a_single_token():
+    """The score-function gradient of the detached estimate, against autograd of both."""
+    logits = torch.tensor([0.5, -0.3, 0.2], dtype=torch.float64, requires_grad=True)
+    reference = torch.tensor([0.2, 0.2, 0.6], dtype=torch.float64)
+    policy = logits.softmax(0)
+    penalty = kl_k3(policy.log(), reference.log()).detach()
+    (found,) = torch.autograd.grad((policy * penalty).sum(), logits, retain_graph=True)
+    reverse = (policy * (policy / reference).log()).sum()
+    forward = (reference * (reference / policy).log()).sum()
+    (expected,) = torch.autograd.grad(reverse - forward, logits)
+    assert torch.allclose(found, expected, atol=1e-12)
+    assert expected.abs().max() > 1e-3
+
+
 def test_a_kl_is_added_to_every_token_with_its_coefficient(batch):
     losses = TokenLosses(
         policy=torch.ones_like(batch.old_logprobs), metrics={"clip_fraction": batch.old_logprobs}

@@ -192,6 +192,16 @@ def test_offline_and_online_rft_differ_only_in_who_samples(batch):
         )
 
 
+def test_a_mix_of_offline_and_online_data_changes_who_samples_and_nothing_else(batch):
+    online, mixed = build(OnlineRFTConfig()), build(OnlineRFTConfig(offline_share=0.25))
+    assert online.plan.offline_share == 0
+    assert mixed.plan == replace(online.plan, source=Source.MIXED_POLICY, offline_share=0.25)
+    assert mixed.conventions == online.conventions
+    credits = [method.assign_credit(batch) for method in (online, mixed)]
+    assert torch.equal(credits[0].advantages, credits[1].advantages)
+    assert torch.equal(credits[0].keep, credits[1].keep)
+
+
 def test_a_missing_input_is_named(batch):
     with pytest.raises(ValueError, match="ref_logprobs is missing"):
         build(PPOConfig()).assign_credit(replace(batch, ref_logprobs=None))

@@ -144,6 +144,8 @@ def test_a_method_keeps_the_defaults_that_are_not_set() -> None:
         "clip_epsilon": 0.3,
         "clip_epsilon_high": None,
         "kl_coefficient": 0.04,
+        "kl_estimator": "k3",
+        "kl_placement": "loss",
         "supervision": "outcome",
         "iteration_batches": None,
         "reset_reference": False,
