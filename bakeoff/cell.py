@@ -4,27 +4,37 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Mapping
+from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import Any
+
+import torch
 
 from bakeoff import checkpoint, records
 from bakeoff.canaries import Canaries
 from bakeoff.config import CellConfig
 from bakeoff.engine.local import LocalEngine
-from bakeoff.errors import BakeoffError, CanaryError, ConfigError
+from bakeoff.errors import ConfigError
 from bakeoff.evaluate import achieved_kl, transcripts
-from bakeoff.identity import check_compatible, config_record
+from bakeoff.failures import failure_kind, record_failure
+from bakeoff.identity import check_compatible, config_record, require_same_run
 from bakeoff.interfaces import Algorithm, Plan, RewardFunction, RolloutSource, Source
 from bakeoff.ledger import Ledger
+from bakeoff.locks import exclusive_folder
 from bakeoff.loop import Trainer
 from bakeoff.memory.tracker import PeakMemory
 from bakeoff.models.flops import flops_model
 from bakeoff.records import RunDirectory
+from bakeoff.rewards.gold import CONTROLS, gold_rewards
 from bakeoff.rewards.refitting import build_refit
 from bakeoff.rewards.registry import load_reward
+from bakeoff.rewards.scoring_model import scoring_model
 from bakeoff.rollouts.demonstrations import DemonstrationSource
+from bakeoff.rollouts.mixed import MixedSampler
 from bakeoff.rollouts.sources import LiveSource, PoolSource, RolloutMaker
 from bakeoff.types import Split
+from bakeoff.weight_probe import WeightProbe
 from bakeoff.world import World, autocast_dtype, build_world
 
 Echo = Callable[[str], None]
@@ -47,12 +57,30 @@ def run_cell(
     """
     check_compatible(config, algorithm)
     record = config_record(config, algorithm)
-    _require_same_run(directory, record)
-    if directory.state == "finished":
-        if echo is not None:
-            echo(f"{directory.path} is finished already")
-        return
-    world = build_world(config)
+    require_same_run(directory, record)
+    say = echo or (lambda _: None)
+    # A launcher that was killed leaves its cell behind, and its successor starts the cell again.
+    waits = partial(say, f"{directory.path} is being trained by another process; waiting for it")
+    with exclusive_folder(directory.path, on_wait=waits):
+        require_same_run(directory, record)
+        if directory.state == "finished":
+            say(f"{directory.path} is finished already")
+            return
+        _build_and_run(config, algorithm, directory, record, echo)
+
+
+def _build_and_run(
+    config: CellConfig,
+    algorithm: Algorithm,
+    directory: RunDirectory,
+    record: dict[str, Any],
+    echo: Echo | None,
+) -> None:
+    try:
+        world = build_world(config)
+    except Exception as error:
+        _record_unfit(error, directory, record, Ledger(PeakMemory(torch.device("cpu"))))
+        raise
     try:
         _run(world, algorithm, directory, record, echo)
     finally:
@@ -66,40 +94,35 @@ def _run(
     record: dict[str, Any],
     echo: Echo | None,
 ) -> None:
-    # Whatever the settings can get wrong comes out here, before there is a folder.
-    run = _Run(world, algorithm, directory, echo)
+    ledger = Ledger(PeakMemory(world.policy.model.device))
+    try:
+        # Whatever the settings can get wrong comes out here, before there is a folder.
+        run = _Run(world, algorithm, directory, ledger, echo)
+    except Exception as error:
+        _record_unfit(error, directory, record, ledger)
+        raise
+    _begin(directory, record)
+    try:
+        run.to_the_end()
+    except Exception as error:
+        record_failure(error, directory, ledger)
+        raise
+
+
+def _begin(directory: RunDirectory, record: Mapping[str, Any]) -> None:
     directory.path.mkdir(parents=True, exist_ok=True)
     if not directory.config.exists():
         records.write_json(directory.config, record)
     directory.write_status("running")
-    try:
-        run.to_the_end()
-    except Exception as error:
-        message = str(error) if isinstance(error, BakeoffError) else repr(error)
-        # A stopped arm voids the comparison, so the report has to know which kind of end it was.
-        canaries = [message] if isinstance(error, CanaryError) else []
-        directory.write_status("failed", message=message, canaries=canaries)
-        raise
 
 
-def _require_same_run(directory: RunDirectory, record: Mapping[str, Any]) -> None:
-    if not directory.config.exists():
-        if directory.path.exists() and any(directory.path.iterdir()):
-            raise ConfigError(
-                f"{directory.path} is not empty and holds no run; choose another --out"
-            )
-        return
-    there = records.read_json(directory.config)
-    if there.get("hash") != record["hash"]:
-        raise ConfigError(
-            f"{directory.path} holds another run ({there.get('hash')}, this one is "
-            f"{record['hash']}); choose another --out, or remove it"
-        )
-    if there.get("reward_model_digest") != record["reward_model_digest"]:
-        raise ConfigError(
-            f"{directory.path} was begun with another reward model than is now in "
-            f"{record['reward']['reward_model']}; put that one back, or choose another --out"
-        )
+def _record_unfit(
+    error: Exception, directory: RunDirectory, record: Mapping[str, Any], ledger: Ledger
+) -> None:
+    """Models that do not fit are a result; any other fault before a run leaves nothing behind."""
+    if failure_kind(error) == "out_of_memory":
+        _begin(directory, record)
+        record_failure(error, directory, ledger)
 
 
 def _require_rewards(plan: Plan, reward: RewardFunction) -> None:
@@ -118,6 +141,7 @@ class _Run:
         world: World,
         algorithm: Algorithm,
         directory: RunDirectory,
+        ledger: Ledger,
         echo: Echo | None,
     ) -> None:
         config = world.config
@@ -125,7 +149,7 @@ class _Run:
         self._world = world
         self._config = config
         self._directory = directory
-        self._ledger = Ledger(PeakMemory(world.policy.model.device))
+        self._ledger = ledger
         flops = flops_model(world.policy.model)
         dtype = autocast_dtype(config.model)
         with self._ledger.phase("load"):
@@ -141,8 +165,9 @@ class _Run:
             reward = load_reward(config.reward, world.reward_context())
         _require_rewards(algorithm.plan, reward)
         self._refit = build_refit(algorithm.plan.iteration, reward, world, self._ledger)
+        prompts = world.training_prompts()
         maker = RolloutMaker(
-            prompts=world.training_prompts(),
+            prompts=prompts,
             sampler=world.sampler,
             reward=reward,
             sampling=config.sampling,
@@ -162,6 +187,13 @@ class _Run:
                 f"task {world.task.name!r} has no {evaluation.evaluation_split.value} problems; "
                 "choose another evaluation_split"
             )
+        self._canaries = Canaries(
+            autocast_dtype=dtype,
+            verifier_error_ceiling=config.task.verifier_error_ceiling,
+            sampling=config.sampling,
+            gold_rewards=partial(gold_rewards, world=world, reward=reward),
+            reward_judges=config.reward.reward not in CONTROLS,
+        )
         self._trainer = Trainer(
             config=config,
             algorithm=algorithm,
@@ -170,12 +202,18 @@ class _Run:
             engine=self._engine,
             ledger=self._ledger,
             flops=flops,
-            canaries=Canaries(
-                autocast_dtype=dtype,
-                verifier_error_ceiling=config.task.verifier_error_ceiling,
+            canaries=self._canaries,
+            probe=WeightProbe(
+                prompts[0],
+                sampler=world.sampler,
+                engine=self._engine,
+                sampling=config.sampling,
+                seed=world.seeds.sampling,
+                pad_token_id=world.policy.pad_token_id,
             ),
             seeds=world.seeds,
             pad_token_id=world.policy.pad_token_id,
+            reward_model=scoring_model(reward),
             refit=self._refit,
         )
 
@@ -204,6 +242,14 @@ class _Run:
         match plan.source:
             case Source.CURRENT_POLICY:
                 return LiveSource(maker, rounds=plan.sampling_rounds)
+            case Source.MIXED_POLICY:
+                mixed = MixedSampler(
+                    world.policy,
+                    world.sampler,
+                    share=plan.offline_share,
+                    autocast_dtype=autocast_dtype(self._config.model),
+                )
+                return LiveSource(replace(maker, sampler=mixed), rounds=plan.sampling_rounds)
             case Source.INITIAL_POLICY:
                 if plan.pool is None:
                     raise ConfigError(f"{self._config.method} samples a pool but plans none")
@@ -292,7 +338,12 @@ class _Run:
             self._refit.save(path)
         checkpoint.save_random_state(path / "random.safetensors")
         records.write_json(
-            path / "progress.json", {"batch": done, "ledger": self._ledger.snapshot()}
+            path / "progress.json",
+            {
+                "batch": done,
+                "ledger": self._ledger.snapshot(),
+                "canaries": self._canaries.state(),
+            },
         )
 
     def _resume(self) -> int:
@@ -307,6 +358,7 @@ class _Run:
                 self._refit.load(path)
             checkpoint.load_random_state(path / "random.safetensors")
             self._ledger.restore(progress["ledger"])
+            self._canaries.restore(progress["canaries"])
             self._engine.publish_policy(self._world.sampler)
         for name in ("metrics", "evaluations", "transcripts"):
             file: Path = getattr(self._directory, name)
@@ -323,6 +375,12 @@ class _Run:
         self._checkpoint(done)
         last = records.read_json(self._directory.status)
         shown = {name: last[name] for name in ("reward", "tokens_per_second") if name in last}
+        collapsed = self._canaries.collapsed
         self._directory.write_status(
-            "finished", progress=1.0, step=self._ledger.optimizer_steps, **shown
+            "finished",
+            progress=1.0,
+            message=collapsed or "",
+            collapsed=collapsed is not None,
+            step=self._ledger.optimizer_steps,
+            **shown,
         )

@@ -59,6 +59,7 @@ def compare(
     SUITE is a YAML file; without one, the built-in task and model. Running it again continues it.
     """
     from benchmarks.compare import CompareOptions, run_comparison
+    from reports.console import print_comparison
     from reports.write import write_report
 
     overrides = given(flags) | budget_settings(steps, budget_tokens)
@@ -78,7 +79,7 @@ def compare(
         ),
         write_report=write_report,
     )
-    _show(folder)
+    print_comparison(folder)
 
 
 @cli.command()
@@ -156,20 +157,77 @@ def evaluate(
         raise ConfigError("--ks is of --responses; a model is asked for --final-samples")
     from bakeoff.settings import shared_settings
     from benchmarks.start import evaluate_model
+    from reports.console import print_evaluation
 
     values = shared_settings(config_file) if config_file else {}
     listed = _whole_numbers("--seeds", "0" if seeds is None else seeds)
     evaluate_model(values | given(flags), seeds=listed, out=out)
-    _show_evaluation(out)
+    print_evaluation(out)
 
 
 @cli.command()
-@click.argument("study", type=_path)
-def report(study: Path) -> None:
-    """Write the report of a study again, from its records alone."""
+@click.argument("study")
+@click.option("--quick", is_flag=True, help="the study's small form, in minutes")
+@click.option("--trials", type=click.IntRange(1), help="points of a sampling design")
+@click.option("--workers", type=click.IntRange(1), help="trials at once; default: one a core")
+@click.option("--storage", help="of the trials; default: SQLite in the study's folder")
+@click.option("--out", type=_path, help="study folder; default: runs/<study>")
+@click.option("--force", is_flag=True, help='go on after a failed gate, marked "not comparable"')
+@click.option("--tracking-uri", help="MLflow; default: SQLite in the folder above the study")
+@click.option("--no-tracking", is_flag=True, help="no MLflow mirror")
+@setting_options(PRESETS)
+def ablate(
+    study: str,
+    quick: bool,
+    trials: int | None,
+    workers: int | None,
+    storage: str | None,
+    out: Path | None,
+    force: bool,
+    tracking_uri: str | None,
+    no_tracking: bool,
+    **flags: Any,
+) -> None:
+    """Vary factors around a method by a declared design, and write the report.
+
+    STUDY is a YAML file, or one that ships: clip_updates, data_source, group_size_kl, iterations,
+    kl, learning_rate, normalisation, ppo_critic, reward, supervision. Running it again continues
+    it.
+    """
+    from ablations.run import AblateOptions, run_ablation
+    from reports.console import print_ablation
     from reports.write import write_report
 
-    click.echo(write_report(study))
+    done = run_ablation(
+        study,
+        overrides=given(flags),
+        options=AblateOptions(
+            quick=quick,
+            trials=trials,
+            workers=workers,
+            storage=storage,
+            out=out,
+            force=force,
+            tracking=not no_tracking,
+            tracking_uri=tracking_uri,
+            command=command_line(),
+        ),
+        write_report=write_report,
+    )
+    print_ablation(done.folder, storage=done.storage, tracking_uri=done.tracking_uri)
+
+
+@cli.command()
+@click.argument("studies", type=_path, nargs=-1, required=True)
+@click.option("--out", type=_path, help="folder; needed for several studies, else STUDY/report")
+def report(studies: tuple[Path, ...], out: Path | None) -> None:
+    """Write the report of STUDIES again, from their records alone.
+
+    Comparisons of the same task, model, budget and start are pooled; others share the page.
+    """
+    from reports.write import write_report
+
+    click.echo(write_report(*studies, out=out))
 
 
 @cli.command()
@@ -200,12 +258,14 @@ def claims(quick: bool, workers: int | None, out: Path | None) -> None:
     help="check these runs (YAML or config.json) instead of a suite",
 )
 @click.option("--json", "json_file", type=_path, help="write the result to a file too")
+@click.option("--shortened", is_flag=True, help="what a comparison runs before it starts")
 @setting_options(PRESETS)
 def doctor(
     suite: Path | None,
     methods: str | None,
     config_files: tuple[Path, ...],
     json_file: Path | None,
+    shortened: bool,
     **flags: Any,
 ) -> None:
     """Run the conformance gate: would a comparison with these settings mean anything?
@@ -220,7 +280,7 @@ def doctor(
     else:
         chosen = tuple(methods.split(",")) if methods else None
         arms = arms_of_suite(suite, overrides, methods=chosen)
-    if not run_gate(arms, json_file=json_file):
+    if not run_gate(arms, json_file=json_file, shortened=shortened):
         raise SystemExit(1)
 
 
@@ -254,54 +314,6 @@ def main() -> None:
         raise SystemExit(130) from None
 
 
-def _show(study: Path) -> None:
-    """Prints a study's result and where its report lies."""
-    from rich import box
-    from rich.console import Console
-    from rich.table import Table
-
-    from bakeoff.records import read_json
-
-    summary = read_json(study / "report" / "summary.json")
-    budget = summary["budget"]
-    title = f"{summary['study']}: {budget['value']:,.0f} {budget['axis'].replace('_', ' ')} a cell"
-    caption = "per cent; 95 % intervals over seeds and problems"
-    table = Table(title=title, caption=caption, box=box.SIMPLE_HEAD)
-    table.add_column("", no_wrap=True)
-    means = ("greedy", "maj@16", "pass@16", "ood_pass@1")
-    for heading in ("pass@1", "gain", *means, "seconds"):
-        table.add_column(heading, justify="right", no_wrap=True)
-    for name, result in {"start": summary["start"], **summary["methods"]}.items():
-        metrics = result["metrics"]
-        table.add_row(
-            f"{name} (n={result['n_seeds']})" if "n_seeds" in result else name,
-            _interval(metrics.get("pass@1")),
-            _interval(summary["gains"].get(name, {}).get("pass@1")),
-            *(_mean(metrics.get(metric)) for metric in means),
-            f"{result['ledger']['device_seconds']:,.0f}" if "ledger" in result else "",
-        )
-    # A pipe has no width of its own.
-    console = Console(width=None if sys.stdout.isatty() else 116)
-    console.print(table)
-    if not summary["gate"]["passed"]:
-        console.print("[bold red]NOT COMPARABLE:[/] " + "; ".join(summary["gate"]["failed"]))
-    console.print(f"report: {study / 'report' / 'report.html'}", soft_wrap=True)
-
-
-def _show_evaluation(directory: Path) -> None:
-    """Prints a policy's metrics, one column a split."""
-    from rich.console import Console
-    from rich.table import Table
-
-    from reports.evaluation import evaluation_metrics
-
-    found = evaluation_metrics(directory)
-    table = Table("", *found)
-    for name in dict.fromkeys(name for metrics in found.values() for name in metrics):
-        table.add_row(name, *(f"{m[name]:.4g}" if name in m else "" for m in found.values()))
-    Console().print(table)
-
-
 def _judge(file: Path, flags: dict[str, Any], *, ks: str | None, out: Path | None) -> None:
     """Judges a file of responses and prints what choosing among them is worth."""
     settings = given(flags)
@@ -312,16 +324,13 @@ def _judge(file: Path, flags: dict[str, Any], *, ks: str | None, out: Path | Non
     if out is not None and out.exists() and not out.is_dir():
         raise ConfigError(f"--out {out} is a file; name a folder")
     listed = None if ks is None else _whole_numbers("--ks", ks)
-    from rich.console import Console
-    from rich.markup import escape
-    from rich.table import Table
-
     from bakeoff.config import SeedConfig
     from bakeoff.responses import TASK, load_responses
     from bakeoff.seeds import generator
     from bakeoff.settings import validated
+    from reports.console import print_verification
     from reports.verification import verification
-    from reports.verification_tables import notes, verification_tables, write_verification
+    from reports.verification_tables import write_verification
 
     task = settings.pop("task", None) or TASK
     seed = validated(SeedConfig, settings, where="evaluate").seed
@@ -329,14 +338,7 @@ def _judge(file: Path, flags: dict[str, Any], *, ks: str | None, out: Path | Non
     found = verification(problems, ks=listed, rng=generator("verification", seed))
     if out is not None:
         write_verification(found, out, provenance={"file": str(file), "task": task, "seed": seed})
-    console = Console(width=None if sys.stdout.isatty() else 116)
-    for table in verification_tables(found):
-        shown = Table(*map(escape, table.columns))
-        for row in table.rows:
-            shown.add_row(*(escape(entry.plain) for entry in row))
-        console.print(shown)
-    for note in notes(found):
-        console.print(escape(note))
+    print_verification(found)
 
 
 def _whole_numbers(flag: str, text: str) -> list[int]:
@@ -344,16 +346,6 @@ def _whole_numbers(flag: str, text: str) -> list[int]:
         return [int(part) for part in text.split(",")]
     except ValueError:
         raise ConfigError(f"{flag} must be whole numbers and commas, got {text!r}") from None
-
-
-def _mean(value: dict[str, float] | None) -> str:
-    return "" if value is None or value["mean"] is None else f"{value['mean'] * 100:.1f}"
-
-
-def _interval(value: dict[str, float] | None) -> str:
-    if value is None or value["mean"] is None:
-        return ""
-    return f"{_mean(value)} [{value['low'] * 100:.1f}, {value['high'] * 100:.1f}]"
 
 
 def _train(method: str, values: dict[str, Any], out: Path, *, quiet: bool) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -9,6 +10,8 @@ from bakeoff import provenance, records
 from bakeoff.config import BudgetAxis, CellConfig, as_record
 from bakeoff.errors import ConfigError
 from bakeoff.interfaces import Algorithm, Source
+from bakeoff.locks import is_unused
+from bakeoff.records import RunDirectory
 from bakeoff.reward_models.folder import weights_digest
 
 
@@ -59,3 +62,28 @@ def config_record(config: CellConfig, algorithm: Algorithm) -> dict[str, Any]:
         "git_revision": provenance.git_revision(),
         "machine": provenance.machine(),
     }
+
+
+def require_same_run(directory: RunDirectory, record: Mapping[str, Any]) -> None:
+    """Refuses a folder that holds anything but this run.
+
+    Raises:
+        ConfigError: another run, another reward model's, or what is no run.
+    """
+    if not directory.config.exists():
+        if not is_unused(directory.path):
+            raise ConfigError(
+                f"{directory.path} is not empty and holds no run; choose another --out"
+            )
+        return
+    there = records.read_json(directory.config)
+    if there.get("hash") != record["hash"]:
+        raise ConfigError(
+            f"{directory.path} holds another run ({there.get('hash')}, this one is "
+            f"{record['hash']}); choose another --out, or remove it"
+        )
+    if there.get("reward_model_digest") != record["reward_model_digest"]:
+        raise ConfigError(
+            f"{directory.path} was begun with another reward model than is now in "
+            f"{record['reward']['reward_model']}; put that one back, or choose another --out"
+        )

@@ -6,10 +6,12 @@ from collections.abc import Iterator
 from dataclasses import dataclass, replace
 
 import torch
+from torch import nn
 
 from bakeoff.aggregation import loss_weights
 from bakeoff.batch import Credit, TokenBatch, collate, take
-from bakeoff.canaries import Canaries
+from bakeoff.canaries import CHECK_EVERY, Canaries
+from bakeoff.checksums import weights_checksum
 from bakeoff.config import BudgetAxis, CellConfig
 from bakeoff.interfaces import (
     Algorithm,
@@ -26,6 +28,9 @@ from bakeoff.models.flops import FlopsModel
 from bakeoff.reward_models.refit import RewardRefit
 from bakeoff.seeds import Seeds, generator
 from bakeoff.types import Rollout
+from bakeoff.weight_probe import WeightProbe
+
+LIVE = (Source.CURRENT_POLICY, Source.MIXED_POLICY)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -40,31 +45,57 @@ class Trainer:
     ledger: Ledger
     flops: FlopsModel
     canaries: Canaries
+    probe: WeightProbe
     seeds: Seeds
     pad_token_id: int
+    reward_model: nn.Module | None = None  # frozen but for the refits
     refit: RewardRefit | None = None  # present iff the plan asks for refits
 
     def train(self, *, done: int) -> Iterator[tuple[int, Metrics]]:
-        """Trains until the budget is spent; yields the batches done so far and their metrics.
+        """Trains until the budget is spent or the policy has collapsed.
+
+        Yields the batches done so far and their metrics.
 
         Args:
             done: batches an earlier process has finished.
         """
         plan = self.algorithm.plan
-        while self.progress(done) < 1:
+        self.canaries.check_frozen(self._frozen_checksums())
+        while self.progress(done) < 1 and self.canaries.collapsed is None:
             metrics = self._batch(done)
             done += 1
             self.engine.publish_policy(self.sampler)
+            seldom = done % CHECK_EVERY == 0
+            # Whoever trains on a pool samples for its evaluations only.
+            if seldom or plan.source in LIVE:
+                self._check_published()
+            if seldom:
+                self.canaries.check_frozen(self._frozen_checksums())
             if plan.iteration is not None and done % plan.iteration.batches == 0:
-                self._new_iteration(plan.iteration, done)
+                self._new_iteration(plan.iteration)
             yield done, metrics
+        self._check_published()
+        self.canaries.check_frozen(self._frozen_checksums())
 
-    def _new_iteration(self, iteration: IterationPlan, done: int) -> None:
+    def _check_published(self) -> None:
+        with self.ledger.phase("measure"):
+            self.canaries.check_published(self.probe.gap())
+
+    def _frozen_checksums(self) -> dict[str, int]:
+        """Of the engine's frozen copies and of the reward model."""
+        with self.ledger.phase("measure"):
+            found = dict(self.engine.frozen_checksums())
+            if self.reward_model is not None:
+                found["reward model"] = weights_checksum(self.reward_model)
+        return found
+
+    def _new_iteration(self, iteration: IterationPlan) -> None:
         """What comes between two outer iterations (arXiv:2402.03300v3 Algorithm 1)."""
         if iteration.reset_reference:
             self.engine.refresh_reference()
         if self.refit is not None:
             self.refit.refit()
+        self.canaries.freeze(self._frozen_checksums())
 
     def progress(self, done: int) -> float:
         """The share of the run that is over; at 1 or more it ends.
@@ -86,10 +117,14 @@ class Trainer:
             self.refit.observe(rollouts)
         scored = [rollout for rollout in rollouts if _has_verdict(rollout)]
         self.canaries.check_rewards(scored, ledger)
+        with ledger.phase("measure"):
+            self.canaries.check_gold(scored)
+        self.canaries.check_repeats(rollouts)
         batch = collate(scored, pad_token_id=self.pad_token_id)
         with ledger.phase("annotate"):
             batch = self.engine.annotate(batch)
         if plan.source is Source.CURRENT_POLICY:
+            self.canaries.watch_collapse(rollouts, batch=index + 1)
             # Samples of another policy would estimate another divergence.
             with ledger.phase("measure"):
                 batch = self.engine.measure(batch)

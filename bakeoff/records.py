@@ -77,13 +77,19 @@ def read_lines(path: Path) -> Iterator[Row]:
     """The rows of a JSON-lines file; nothing when it does not exist.
 
     A last line without its newline was cut off by a crash and is left out.
+
+    Raises:
+        BakeoffError: a line is not JSON.
     """
     if not path.exists():
         return
     with path.open(encoding="utf-8") as file:
-        for line in file:
+        for number, line in enumerate(file, 1):
             if line.endswith("\n"):
-                yield json.loads(line)
+                try:
+                    yield json.loads(line)
+                except ValueError as error:
+                    raise BakeoffError(f"{path}, line {number} is not JSON: {error}") from None
 
 
 def keep_lines_through(path: Path, batch: int) -> None:

@@ -66,7 +66,7 @@ class Mirror:
 
 
 class _StudyRuns:
-    """The MLflow runs of one study: a parent, and a child a cell."""
+    """The MLflow runs of one study: a parent, a child a cell, and trials between them if it has."""
 
     def __init__(self, study: Path, uri: str) -> None:
         # A heavy import, and only this process needs it.
@@ -80,6 +80,7 @@ class _StudyRuns:
         stored = read_json(self._state_file) if self._state_file.exists() else {}
         self._state: dict[str, Any] = stored if stored.get("uri") == uri else {"uri": uri}
         self._state.setdefault("cells", {})
+        self._state.setdefault("trials", {})
 
     def follow(self) -> None:
         """Mirrors until the study is finished, then logs its report and ends the runs.
@@ -91,6 +92,8 @@ class _StudyRuns:
             # Read before mirroring: what was written before the end is then mirrored too.
             record = read_json(self._study / "study.json")
             self._ensure_parent(record)
+            for trial in record.get("ablation", {}).get("trials", ()):
+                self._mirror_trial(record, trial)
             for cell in record["cells"]:
                 self._mirror_cell(record, self._study / cell["directory"], cell)
                 write_json(self._state_file, self._state)
@@ -117,6 +120,40 @@ class _StudyRuns:
             run.info.run_id, {name: record[name] for name in ("task", "model", "budget", "command")}
         )
 
+    def _mirror_trial(self, record: Row, trial: Row) -> None:
+        if trial["state"] == "waiting":
+            return
+        number = str(trial["number"])
+        if number not in self._state["trials"]:
+            run = self._client.create_run(
+                self._state["experiment"],
+                run_name=f"trial {number}: {trial['arm']}",
+                tags={
+                    "mlflow.parentRunId": self._state["parent"],
+                    "study": record["study"],
+                    "trial": number,
+                },
+            )
+            self._state["trials"][number] = {"run": run.info.run_id, "seeds": 0, "ended": ""}
+            self._log_parameters(run.info.run_id, trial["levels"])
+        state = self._state["trials"][number]
+        for step, value in enumerate(trial["intermediate"], start=1):
+            if step > state["seeds"]:
+                self._client.log_metric(state["run"], "intermediate", value, step=step)
+                state["seeds"] = step
+        if trial["state"] not in ("running", state["ended"]):
+            self._end_trial(state["run"], trial)
+            state["ended"] = trial["state"]
+
+    def _end_trial(self, run: str, trial: Row) -> None:
+        self._client.set_tag(run, "state", trial["state"])
+        self._client.set_tag(run, "reason", trial["reason"])
+        for name, value in (trial["values"] or {}).items():
+            self._client.log_metric(run, metric_name(name), value)
+        for name, value in trial["cost"].items():
+            self._client.log_metric(run, metric_name(f"cost/{name}"), value)
+        self._client.set_terminated(run, "FAILED" if trial["state"] == "failed" else "FINISHED")
+
     def _mirror_cell(self, record: Row, path: Path, cell: Row) -> None:
         directory = RunDirectory(path)
         if not directory.config.exists():
@@ -126,7 +163,7 @@ class _StudyRuns:
                 self._state["experiment"],
                 run_name=path.name,
                 tags={
-                    "mlflow.parentRunId": self._state["parent"],
+                    "mlflow.parentRunId": self._parent_of(cell),
                     "method": cell["method"],
                     "seed": str(cell["seed"]),
                     "study": record["study"],
@@ -142,6 +179,10 @@ class _StudyRuns:
         elif state["ended"] != now:
             self._end_cell(state, directory, finished=now == "finished")
             state["ended"] = now
+
+    def _parent_of(self, cell: Row) -> str:
+        parent = self._state["trials"].get(str(cell.get("trial")), {"run": self._state["parent"]})
+        return str(parent["run"])
 
     def _log_metrics(self, state: dict[str, Any], directory: RunDirectory) -> None:
         from mlflow.entities import Metric
@@ -175,10 +216,12 @@ class _StudyRuns:
             self._client.log_artifacts(self._state["parent"], str(report), "report")
             means = {
                 metric_name(f"{method}/{name}"): interval["mean"]
-                for method, result in read_json(report / "summary.json")["methods"].items()
+                for method, result in read_json(report / "summary.json").get("methods", {}).items()
                 for name, interval in result["metrics"].items()
                 if interval["mean"] is not None
             }
+            shares = record.get("ablation", {}).get("importances") or {}
+            means |= {metric_name(f"importance/{name}"): share for name, share in shares.items()}
             if self._state.get("means") != means:  # MLflow keeps every value it is given
                 for name, mean in means.items():
                     self._client.log_metric(self._state["parent"], name, mean)

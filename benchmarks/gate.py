@@ -51,10 +51,10 @@ def arms_of_files(files: Sequence[Path], overrides: Mapping[str, Any]) -> list[A
     return arms
 
 
-def run_gate(arms: Sequence[Arm], *, json_file: Path | None) -> bool:
-    """Checks every arm in the first one's world; prints a table; true when all checks passed."""
+def run_gate(arms: Sequence[Arm], *, json_file: Path | None, shortened: bool = False) -> bool:
+    """Whether all checks passed, of every arm in the first one's world; prints a table."""
     # Loading models takes torch, which the other commands of this room never import.
-    from bakeoff.conformance import run_checks
+    from bakeoff.conformance.gate import SHORTENED, run_checks
     from bakeoff.identity import check_compatible
     from bakeoff.world import build_world
 
@@ -63,15 +63,16 @@ def run_gate(arms: Sequence[Arm], *, json_file: Path | None) -> bool:
         check_compatible(config, algorithm)
     world = build_world(built[0][0])
     try:
-        checks = run_checks(world, built)
+        checks = run_checks(world, built, shortened=shortened)
     finally:
         world.verifier.close()
     passed = all(check.passed for check in checks)
     if json_file is not None:
         json_file.parent.mkdir(parents=True, exist_ok=True)
         failed = [{"check": c.name, "reason": c.detail} for c in checks if not c.passed]
-        write_json(json_file, {"passed": passed, "failed": failed})
-    table = Table("check", "", "detail", title="conformance gate")
+        write_json(json_file, {"passed": passed, "failed": failed, "shortened": shortened})
+    caption = SHORTENED if shortened else None
+    table = Table("check", "", "detail", title="conformance gate", caption=caption)
     for check in checks:
         mark = "[green]passed[/]" if check.passed else "[bold red]FAILED[/]"
         table.add_row(check.name, mark, check.detail)

@@ -24,9 +24,10 @@ from bakeoff.batch import (
     to_device,
     trim,
 )
+from bakeoff.canaries import require_finite
+from bakeoff.checksums import weights_checksum
 from bakeoff.config import OptimizerConfig, TrainingConfig
 from bakeoff.engine.statistics import UpdateStatistics
-from bakeoff.errors import CanaryError
 from bakeoff.interfaces import CriticPlan, Plan, Sampler, TokenLossFunction, UpdateResult
 from bakeoff.logprobs import response_hidden, response_logprobs
 from bakeoff.models.critic import Critic, ValueHead, hidden_size
@@ -138,6 +139,11 @@ class LocalEngine:
             for frozen, live in zip(reference.parameters(), self.model.parameters(), strict=True):
                 frozen.copy_(live)
 
+    def frozen_checksums(self) -> dict[str, int]:
+        frozen = ("reference", "start")
+        modules = self._modules()
+        return {name: weights_checksum(modules[name]) for name in frozen if name in modules}
+
     def publish_policy(self, sampler: Sampler) -> None:
         sampler.publish(self.model, version=self._version)
 
@@ -199,11 +205,7 @@ class LocalEngine:
             shared = self._plan.critic is not None and self._plan.critic.shared_trunk
             scale = present(self._plan.critic, "critic").loss_coefficient if shared else 1.0
             scalar = scalar + scale * critic_loss
-        if not torch.isfinite(scalar):
-            raise CanaryError(
-                f"the loss is {scalar.item()} at optimizer step {self._version}; lower the "
-                "learning rate, or look for a reward that is not finite"
-            )
+        require_finite(scalar.item(), "the loss", step=self._version)
         if scalar.requires_grad:
             scalar.backward()  # type: ignore[no-untyped-call]
         statistics.add(
@@ -217,29 +219,32 @@ class LocalEngine:
         )
 
     def _step(self, critic_only: bool, statistics: UpdateStatistics) -> None:
-        limit = self._optimizer_config.max_grad_norm
         policy_parameters = [p for group in self._optimizer.param_groups for p in group["params"]]
         if not critic_only or self._shared_head is not None:
-            statistics.grad_norm = nn.utils.clip_grad_norm_(policy_parameters, limit).item()
-            self._require_finite(statistics.grad_norm)
+            statistics.grad_norm = self._clipped_norm(policy_parameters, "policy")
             self._optimizer.step()
             self._schedule.step()
+            self._require_finite_weights(policy_parameters, "policy")
         if self._critic is not None and self._critic_optimizer is not None:
-            norm = nn.utils.clip_grad_norm_(self._critic.parameters(), limit).item()
-            self._require_finite(norm)
-            statistics.critic_grad_norm = norm
+            critic_parameters = list(self._critic.parameters())
+            statistics.critic_grad_norm = self._clipped_norm(critic_parameters, "critic")
             self._critic_optimizer.step()
+            self._require_finite_weights(critic_parameters, "critic")
 
     def _count_step(self, critic_only: bool) -> None:
         if not critic_only:
             self._version += 1
 
-    def _require_finite(self, norm: float) -> None:
-        if not norm < float("inf"):
-            raise CanaryError(
-                f"the gradient norm is {norm} at optimizer step {self._version}; lower the "
-                "learning rate"
-            )
+    def _clipped_norm(self, parameters: list[nn.Parameter], name: str) -> float:
+        """The gradient's norm before it is clipped."""
+        limit = self._optimizer_config.max_grad_norm
+        norm = nn.utils.clip_grad_norm_(parameters, limit).item()
+        require_finite(norm, f"the gradient norm of the {name}", step=self._version)
+        return norm
+
+    def _require_finite_weights(self, parameters: list[nn.Parameter], name: str) -> None:
+        norm = nn.utils.get_total_norm(parameters).item()
+        require_finite(norm, f"the norm of the {name}'s weights", step=self._version)
 
     @torch.no_grad()
     def _by_rows(self, batch: TokenBatch, function: Callable[[TokenBatch], Tensor]) -> Tensor:

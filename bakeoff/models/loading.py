@@ -14,6 +14,7 @@ from transformers import (
     AutoConfig,
     AutoModelForCausalLM,
     AutoTokenizer,
+    PretrainedConfig,
     PreTrainedModel,
     PreTrainedTokenizerBase,
 )
@@ -85,6 +86,26 @@ def load_policy(config: ModelConfig, *, init_seed: int) -> Policy:
         eos_token_ids=_eos_token_ids(source, model, tokenizer),
         pad_token_id=_first_not_none(tokenizer.pad_token_id, tokenizer.eos_token_id, 0),
     )
+
+
+def model_config(config: ModelConfig) -> PretrainedConfig:
+    """The architecture of a policy, without its weights.
+
+    Raises:
+        ConfigError: nothing there, or no architecture that transformers knows.
+    """
+    source = config.model
+    location, gguf_file = _locate(source.removeprefix(_RANDOM))
+    options: dict[str, Any] = {
+        "trust_remote_code": config.trust_remote_code,
+        "revision": config.revision,
+    }
+    if gguf_file is not None:
+        options["gguf_file"] = gguf_file
+    try:
+        return AutoConfig.from_pretrained(location, **options)
+    except (OSError, ValueError, KeyError, ImportError) as error:
+        raise ConfigError(f"model {source!r} cannot be loaded: {_first_line(error)}") from error
 
 
 def _device(setting: str) -> torch.device:

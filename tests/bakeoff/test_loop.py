@@ -1,5 +1,6 @@
 """The loop against a world small enough to see through: a method that only counts its calls."""
 
+import copy
 from dataclasses import replace
 
 import pytest
@@ -10,9 +11,10 @@ from algorithms.configs import GRPOConfig, OnlineRFTConfig, PPOConfig, RFTConfig
 from algorithms.registry import build
 from bakeoff.batch import collate
 from bakeoff.canaries import Canaries
-from bakeoff.config import BudgetAxis, BudgetConfig
+from bakeoff.config import BudgetAxis, BudgetConfig, SamplingConfig
 from bakeoff.engine.local import LocalEngine
 from bakeoff.errors import CanaryError
+from bakeoff.interfaces import NoiseAddress
 from bakeoff.ledger import Ledger
 from bakeoff.loop import Trainer
 from bakeoff.memory.tracker import PeakMemory
@@ -21,6 +23,8 @@ from bakeoff.reward_models.refit import RewardRefit
 from bakeoff.rollouts.sampler import TransformersSampler
 from bakeoff.seeds import Seeds
 from bakeoff.settings import cell_config
+from bakeoff.types import Reward, Rollout
+from bakeoff.weight_probe import WeightProbe
 
 SETTINGS = {"learning_rate": 1e-2, "max_response_tokens": 12}
 
@@ -47,8 +51,57 @@ class FixedSource:
         return self.rollouts
 
 
+class LivePolicy:
+    """What the sampler draws now, half of each group right."""
+
+    batches = None
+
+    def __init__(self, sampler, prompts, ledger, *, same_noise=False):
+        self.sampler, self.prompts, self.ledger = sampler, prompts, ledger
+        self.same_noise = same_noise
+
+    def prepare(self):
+        pass
+
+    def draw(self, batch):
+        sampling = SamplingConfig(max_response_tokens=12)
+        draws = [
+            self.sampler.sample(
+                self.prompts,
+                group_size=1,
+                sampling=sampling,
+                noise=NoiseAddress(seed=0 if self.same_noise else sample, batch=batch),
+            )
+            for sample in range(4)
+        ]
+        drawn = [
+            Rollout(
+                problem=prompt.problem,
+                prompt_ids=prompt.token_ids,
+                completion=completion,
+                reward=Reward(correct=sample % 2 == 0, outcome=float(sample % 2 == 0)),
+                group=group,
+            )
+            for group, prompt in enumerate(self.prompts)
+            for sample, completion in enumerate(draw[group][0] for draw in draws)
+        ]
+        self.ledger.count_rollouts(drawn, sampling_flops=1.0)
+        return drawn
+
+
+class DeafSampler(TransformersSampler):
+    """Samples from the weights it began with, whatever is published."""
+
+    def __init__(self, policy):
+        frozen = replace(policy, model=copy.deepcopy(policy.model))
+        super().__init__(frozen, autocast_dtype=None)
+
+    def publish(self, model, *, version):
+        self._version = version
+
+
 @pytest.fixture
-def trainer(policy, rollouts):
+def trainer(policy, rollouts, prompts):
     def make(
         config,
         *,
@@ -57,6 +110,9 @@ def trainer(policy, rollouts):
         drawn=rollouts,
         canaries=OffPolicyOnPurpose,
         refit=None,
+        live=False,
+        same_noise=False,
+        sampler=None,
         **settings,
     ):
         cell = cell_config("method", config, SETTINGS | settings)
@@ -72,15 +128,33 @@ def trainer(policy, rollouts):
             autocast_dtype=None,
             init_seed=0,
         )
+        sampler = sampler or TransformersSampler(policy, autocast_dtype=None)
+        source = FixedSource(drawn, ledger, batches)
+        if live:
+            source = LivePolicy(sampler, prompts, ledger, same_noise=same_noise)
         return Trainer(
             config=cell,
             algorithm=algorithm,
-            source=FixedSource(drawn, ledger, batches),
-            sampler=TransformersSampler(policy, autocast_dtype=None),
+            source=source,
+            sampler=sampler,
             engine=engine,
             ledger=ledger,
             flops=flops_model(policy.model),
-            canaries=canaries(autocast_dtype=None, verifier_error_ceiling=0.02),
+            canaries=canaries(
+                autocast_dtype=None,
+                verifier_error_ceiling=0.02,
+                sampling=cell.sampling,
+                gold_rewards=lambda problems: [Reward(correct=True, outcome=1.0)] * len(problems),
+                reward_judges=True,
+            ),
+            probe=WeightProbe(
+                prompts[0],
+                sampler=sampler,
+                engine=engine,
+                sampling=cell.sampling,
+                seed=0,
+                pad_token_id=0,
+            ),
             seeds=Seeds(data=0, sampling=0, initialisation=0),
             pad_token_id=0,
             refit=refit,
@@ -157,6 +231,98 @@ def test_a_source_that_misses_an_update_is_caught(trainer):
     run = trainer(GRPOConfig(), budget=budget(STEPS, 3), canaries=Canaries)
     with pytest.raises(CanaryError, match="sampler and trainer disagree"):
         list(run.train(done=0))
+
+
+@pytest.mark.parametrize("config", [GRPOConfig(), PPOConfig(minibatches=2), RFTConfig()])
+def test_no_canary_minds_a_healthy_run(trainer, config):
+    """Long enough for the seldom checks; the rate is one that learns."""
+    run = trainer(
+        config, budget=budget(STEPS, 45), canaries=Canaries, live=True, learning_rate=1e-3
+    )
+    batches = len(list(run.train(done=0)))
+    assert batches >= 20
+    assert run.canaries.collapsed is None
+
+
+def test_a_sampler_that_keeps_its_old_weights_is_caught_at_the_first_publish(trainer, policy):
+    run = trainer(
+        GRPOConfig(),
+        budget=budget(STEPS, 9),
+        canaries=Canaries,
+        live=True,
+        sampler=DeafSampler(policy),
+        learning_rate=2e-4,
+    )
+    with pytest.raises(CanaryError, match="stale weights"):
+        list(run.train(done=0))
+    assert run.engine.version == 1
+
+
+def test_an_offline_method_is_told_before_its_evaluation_that_the_sampler_is_stale(trainer, policy):
+    run = trainer(
+        RFTConfig(),
+        budget=budget(STEPS, 3),
+        batches=3,
+        canaries=Canaries,
+        sampler=DeafSampler(policy),
+    )
+    with pytest.raises(CanaryError, match="stale weights"):
+        list(run.train(done=0))
+    assert run.engine.version == 3
+
+
+def test_groups_whose_samples_share_their_noise_are_caught(trainer):
+    settings = {"canaries": Canaries, "live": True, "learning_rate": 1e-4}
+    run = trainer(GRPOConfig(), budget=budget(STEPS, 5), same_noise=True, **settings)
+    with pytest.raises(CanaryError, match="6 of 24 responses are distinct"):
+        list(run.train(done=0))
+
+
+def test_a_reference_that_drifts_is_caught(trainer):
+    run = trainer(GRPOConfig(), budget=budget(STEPS, 30))
+    with pytest.raises(CanaryError, match="frozen weights of reference have changed"):
+        for done, _ in run.train(done=0):
+            if done == 3:
+                next(run.engine._reference.parameters()).data[0, 0] += 1e-6
+    assert done == 19  # the twentieth batch looks
+
+
+def test_a_reference_that_drifts_near_the_end_is_caught_before_the_evaluation(trainer):
+    run = trainer(GRPOConfig(), budget=budget(STEPS, 3))
+    with pytest.raises(CanaryError, match="frozen weights of reference have changed"):
+        for _ in run.train(done=0):
+            next(run.engine._reference.parameters()).data[0, 0] += 1e-6
+
+
+def test_a_frozen_reward_model_that_is_trained_is_caught(trainer):
+    reward_model = torch.nn.Linear(2, 1)
+    run = replace(trainer(GRPOConfig(), budget=budget(STEPS, 2)), reward_model=reward_model)
+    with pytest.raises(CanaryError, match="frozen weights of reward model have changed"):
+        for _ in run.train(done=0):
+            reward_model.weight.data += 1e-3
+
+
+def test_a_collapsed_policy_ends_the_run_before_its_budget(trainer, rollouts):
+    """From the second batch on the policy says its EOS at once, sure of itself."""
+    run = trainer(GRPOConfig(kl_coefficient=0), budget=budget(TOKENS, 10_000), learning_rate=1e-9)
+    one_token = [
+        replace(
+            r,
+            completion=replace(
+                r.completion, token_ids=r.completion.token_ids[:1], logprobs=(-1e-6,)
+            ),
+            reward=Reward(correct=False, outcome=0.0),
+        )
+        for r in rollouts
+    ]
+    batches = []
+    for done, _ in run.train(done=0):
+        batches.append(done)
+        run.source.rollouts = one_token
+    assert batches[-1] == 9
+    assert run.canaries.collapsed is not None
+    assert "collapsed at batch 9" in run.canaries.collapsed
+    assert list(run.train(done=9)) == []  # resumed, it is over still
 
 
 def test_truncated_responses_leave_the_loss_only_when_asked(trainer, rollouts):

@@ -165,3 +165,9 @@ def test_a_run_directory_tells_its_state(tmp_path: Path) -> None:
     }
     run.write_status("failed", message="out of memory")
     assert run.state == "failed"
+
+
+def test_a_line_that_is_no_json_is_named(tmp_path: Path) -> None:
+    (tmp_path / "rows.jsonl").write_text('{"batch": 1}\n{"batch": 2,}\n')
+    with pytest.raises(BakeoffError, match=r"rows\.jsonl, line 2 is not JSON"):
+        list(read_lines(tmp_path / "rows.jsonl"))

@@ -187,6 +187,60 @@ def test_a_finished_study_is_mirrored_once(tmp_path: Path, store: str) -> None:
 
 
 @pytest.mark.slow
+def test_trials_of_an_ablation_stand_between_the_study_and_its_cells(
+    tmp_path: Path, store: str
+) -> None:
+    study = tmp_path / "study"
+    write_study(study)
+    first, second = CELLS
+    record = read_json(study / "study.json")
+    trials = [
+        {
+            "number": 0,
+            "arm": "group_size=4",
+            "levels": {"group_size": 4},
+            "state": "complete",
+            "reason": "",
+            "values": {"pass@1": 0.5},
+            "intermediate": [0.25, 0.5],
+            "cost": {"sampled_tokens": 200.0},
+        },
+        {
+            "number": 1,
+            "arm": "group_size=8",
+            "levels": {"group_size": 8},
+            "state": "pruned",
+            "reason": "out of memory: 8 groups",
+            "values": None,
+            "intermediate": [],
+            "cost": {"sampled_tokens": 50.0},
+        },
+        {"number": 2, "arm": "group_size=16", "levels": {"group_size": 16}, "state": "waiting"},
+    ]
+    cells = [cell | {"trial": number} for number, cell in enumerate(record["cells"])]
+    ablation = {"trials": trials, "importances": {"group_size": 0.75}}
+    write_json(study / "study.json", record | {"cells": cells, "ablation": ablation})
+    mirror(study, store)
+    mirror(study, store)  # adds nothing
+    runs = runs_of(store)
+    assert runs.keys() == {"toy", *CELLS, "trial 0: group_size=4", "trial 1: group_size=8"}
+    parent, complete, pruned = (
+        runs[name] for name in ("toy", "trial 0: group_size=4", "trial 1: group_size=8")
+    )
+    assert parent.data.metrics["importance/group_size"] == 0.75
+    assert complete.data.tags["mlflow.parentRunId"] == parent.info.run_id
+    assert runs[first].data.tags["mlflow.parentRunId"] == complete.info.run_id
+    assert runs[second].data.tags["mlflow.parentRunId"] == pruned.info.run_id
+    assert complete.data.params == {"group_size": "4"}
+    assert history(store, complete, "intermediate") == [(1, 0.25), (2, 0.5)]
+    assert history(store, complete, "pass_at_1") == [(0, 0.5)]
+    assert complete.data.metrics["cost/sampled_tokens"] == 200
+    assert pruned.data.tags["state"] == "pruned"
+    assert pruned.data.tags["reason"] == "out of memory: 8 groups"
+    assert (complete.info.status, pruned.info.status) == ("FINISHED", "FINISHED")
+
+
+@pytest.mark.slow
 def test_a_running_study_is_followed_to_its_end(tmp_path: Path, store: str) -> None:
     study = tmp_path / "study"
     write_study(study, state="running")

@@ -266,3 +266,36 @@ def test_a_loss_that_is_not_finite_stops_the_run(policy, batch):
             PPOConfig(),
             replace(batch, rewards=batch.rewards / 0 * 0),
         )
+
+
+def test_a_gradient_that_is_not_finite_stops_the_run_by_its_name(policy, batch):
+    engine = engine_of(policy, PPOConfig())
+    next(engine._critic.parameters()).register_hook(lambda gradient: gradient * float("inf"))
+    with pytest.raises(CanaryError, match="gradient norm of the critic is nan"):
+        step(engine, PPOConfig(), batch)
+
+
+def test_weights_that_a_step_makes_infinite_stop_the_run(policy, batch):
+    huge = replace(OPTIMIZER, learning_rate=1e38)
+    with pytest.raises(CanaryError, match="norm of the policy's weights is"):
+        step(engine_of(policy, GRPOConfig(), optimizer=huge), GRPOConfig(), batch)
+
+
+def test_frozen_checksums_change_with_a_refresh_and_a_drift_alone(policy, batch):
+    config = GRPOConfig(iteration_batches=2, reset_reference=True)
+    engine = engine_of(policy, config)
+    before = engine.frozen_checksums()
+    assert before.keys() == {"reference", "start"}
+    step(engine, config, batch)
+    assert engine.frozen_checksums() == before
+    engine.refresh_reference()
+    refreshed = engine.frozen_checksums()
+    assert refreshed["start"] == before["start"]
+    assert refreshed["reference"] != before["reference"]
+    next(engine._start.parameters()).data.view(-1)[0] += 1e-6
+    assert engine.frozen_checksums()["start"] != before["start"]
+
+
+def test_one_copy_that_is_reference_and_start_has_one_checksum(policy):
+    assert engine_of(policy, GRPOConfig()).frozen_checksums().keys() == {"reference"}
+    assert engine_of(policy, OnlineRFTConfig(), measure_kl=False).frozen_checksums() == {}
