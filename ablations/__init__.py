@@ -1,1 +1,1 @@
-"""Studies of one factor at a time."""
+"""Studies of factors around a method: declared in a file, run by workers that share a storage."""

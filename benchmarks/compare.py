@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import os
 import shutil
 from collections.abc import Callable, Mapping, Sequence
@@ -13,12 +12,12 @@ from typing import Any
 from rich.console import Console
 
 from bakeoff import provenance
-from bakeoff.config import as_record
 from bakeoff.errors import BakeoffError, ConfigError
-from bakeoff.records import SCHEMA, START, RunDirectory, read_json, write_json
-from bakeoff.settings import flat
+from bakeoff.records import SCHEMA, RunDirectory, write_json
 from bakeoff.tracking import Mirror
-from benchmarks.launch import Job, JobResult, run_jobs
+from benchmarks.cells import cell_job, write_settings
+from benchmarks.launch import JobResult, run_jobs
+from benchmarks.opening import Gate, closed_gate, open_study
 from benchmarks.progress import MatrixProgress
 from benchmarks.suite import Cell, Suite, choose_methods, load_suite, matrix, quick, with_seeds
 
@@ -116,9 +115,7 @@ class _Comparison:
         self._console = Console()
         self._workers = options.workers or os.cpu_count() or 1
         self.folder = study_folder(suite, options)
-        self._settings = self.folder / "settings"
-        self._logs = self.folder / "logs"
-        self._gate: dict[str, Any] = {"passed": False, "failed": [], "forced": options.force}
+        self._gate = closed_gate(force=options.force)
         self.mirror = Mirror(
             self.folder,
             uri=options.tracking_uri or f"sqlite:///{self.folder.resolve().parent / 'mlflow.db'}",
@@ -131,37 +128,24 @@ class _Comparison:
         Raises:
             BakeoffError: a check failed and it was not forced.
         """
-        self._settings.mkdir(parents=True, exist_ok=True)
         for cell in self._cells:
-            settings = flat(as_record(cell.config)) | {"method": cell.method}
-            self._settings_file(cell).write_text(json.dumps(settings, indent=1) + "\n")
+            write_settings(cell, self.folder)
         self._write_study("running")
-        gate_file = self.folder / "gate.json"
-        gate_file.unlink(missing_ok=True)
-        self._console.print("conformance gate and common start …")
-        results = run_jobs([self._gate_job(gate_file), self._start_job()], workers=self._workers)
-        if not gate_file.exists():
-            raise self._died(results, "gate")
-        self._gate |= read_json(gate_file)
-        self._write_study("running")
-        for result in results:
-            if result.job.name == START and result.returncode:
-                raise self._died(results, START)
-        if self._gate["passed"]:
-            return
-        told = "; ".join(f"{f['check']}: {f['reason']}" for f in self._gate["failed"])
-        if not self._options.force:
-            raise BakeoffError(
-                f"the conformance gate failed, so nothing was compared ({told}); --force goes on "
-                'and marks the report "not comparable"'
-            )
-        self._console.print(f"[bold red]gate failed, forced on:[/] {told}")
+        open_study(
+            self.folder,
+            arms=[cell for cell in self._cells if cell.seed == self._suite.seeds[0]],
+            seeds=self._suite.seeds,
+            workers=self._workers,
+            force=self._options.force,
+            console=self._console,
+            on_gate=self._record_gate,
+        )
 
     def run(self) -> list[JobResult]:
         """Runs the cells; those that failed."""
         folders = {cell.name: self.folder / cell.name for cell in self._cells}
         jobs = [
-            self._cell_job(cell)
+            cell_job(cell, self.folder)
             for cell in self._cells
             if RunDirectory(folders[cell.name]).state != "finished"
         ]
@@ -175,35 +159,9 @@ class _Comparison:
         """Marks the study as finished: the mirror then ends its runs."""
         self._write_study("finished")
 
-    def _gate_job(self, gate_file: Path) -> Job:
-        first = [cell for cell in self._cells if cell.seed == self._suite.seeds[0]]
-        files = [str(self._settings_file(cell)) for cell in first]
-        configs = [part for file in files for part in ("--config", file)]
-        arguments = ("-m", "bakeoff", "doctor", "--json", str(gate_file), *configs)
-        return Job(name="gate", arguments=arguments, log=self._fresh_log("gate"))
-
-    def _start_job(self) -> Job:
-        arguments = (
-            *("-m", "bakeoff", "evaluate", "--config", str(self._settings_file(self._cells[0]))),
-            *("--seeds", ",".join(str(seed) for seed in self._suite.seeds)),
-            *("--out", str(self.folder / START)),
-        )
-        return Job(name=START, arguments=arguments, log=self._fresh_log(START))
-
-    def _cell_job(self, cell: Cell) -> Job:
-        arguments = (
-            *("-m", "bakeoff", "train", "--config", str(self._settings_file(cell))),
-            *("--out", str(self.folder / cell.name), "--quiet"),
-        )
-        return Job(name=cell.name, arguments=arguments, log=self._fresh_log(cell.name))
-
-    def _settings_file(self, cell: Cell) -> Path:
-        return self._settings / f"{cell.name}.json"
-
-    def _fresh_log(self, name: str) -> Path:
-        log = self._logs / f"{name}.log"
-        log.unlink(missing_ok=True)
-        return log
+    def _record_gate(self, gate: Gate) -> None:
+        self._gate = gate
+        self._write_study("running")
 
     def _budget(self) -> tuple[str, float]:
         budget = self._cells[0].config.budget
@@ -234,11 +192,6 @@ class _Comparison:
                 "machine": provenance.machine(),
             },
         )
-
-    def _died(self, results: Sequence[JobResult], name: str) -> BakeoffError:
-        result = next(result for result in results if result.job.name == name)
-        kind = ConfigError if result.returncode == 2 else BakeoffError
-        return kind(f"{name}: {result.reason.removeprefix('bakeoff: ')}")
 
 
 def _chosen(suite_file: Path | None, options: CompareOptions) -> Suite:

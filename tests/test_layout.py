@@ -33,6 +33,7 @@ HOMES = {
 # Tests that mirror no one source file, and why.
 NO_SOURCE = {
     "tests/bakeoff/rewards/test_hostile_answers.py": "is about all of the verifier's files",
+    "tests/ablations/test_studies.py": "is about the YAML files of ablations/studies",
     "tests/benchmarks/test_suites.py": "is about the YAML files of benchmarks/suites",
     "tests/test_layout.py": "is about all of them",
 }
