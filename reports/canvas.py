@@ -52,6 +52,14 @@ class FigureFile:
     inline: str  # <svg> for the page, whose stylesheet has the colours
     standalone: str  # the same as a file of its own
 
+    def on_page(self, prefix: str) -> str:
+        """The inline <svg> with every id prefixed once more, for a page of several studies."""
+        return re.sub(
+            rf'(\bid="|url\(#|\bhref="#){re.escape(self.name)}-',
+            rf"\g<1>{prefix}-{self.name}-",
+            self.inline,
+        )
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class EndLabel:
@@ -170,6 +178,11 @@ def label_ends(axes: Axes, labels: Sequence[EndLabel]) -> None:
         )
 
 
+def names_inches(names: Sequence[str]) -> float:
+    """The margin that the longest of some names needs, in inches."""
+    return 0.25 + 0.082 * max((len(name) for name in names), default=0)
+
+
 def horizontal_grid(axes: Axes) -> None:
     """Keeps the grid that helps to read y."""
     axes.grid(visible=False, axis="x")
@@ -183,7 +196,7 @@ def vertical_grid(axes: Axes) -> None:
 def percent_axis(axes: Axes, *, axis: str) -> None:
     """Shares on an axis as percentages."""
     chosen = axes.xaxis if axis == "x" else axes.yaxis
-    chosen.set_major_formatter(FuncFormatter(lambda value, _: f"{100 * value:.0f} %"))
+    chosen.set_major_formatter(FuncFormatter(lambda value, _: f"{round(100 * value, 6):.3g} %"))
 
 
 def count_axis(axes: Axes) -> None:

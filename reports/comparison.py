@@ -7,7 +7,10 @@ from typing import Any, Literal
 
 import numpy as np
 
-from reports.load import Cell, Evaluation, Study
+from reports.aggregates import interquartile_mean_interval
+from reports.evaluations import Evaluation
+from reports.load import Cell, Study
+from reports.memory import peak_bytes
 from reports.metrics import (
     METRICS,
     OOD,
@@ -19,7 +22,9 @@ from reports.metrics import (
     score_table,
     unverified_samples,
 )
+from reports.power import seeds_needed
 from reports.statistics import (
+    RESAMPLES,
     FloatArray,
     Interval,
     holm,
@@ -30,6 +35,8 @@ from reports.statistics import (
 
 SCHEMA = 1
 SIGNIFICANCE = 0.05
+_IQM_DRAWS = 5_000_000
+PLANNED_PAIRS = 28  # so many (8 methods) are told how many seeds they need; each takes a while
 
 Verdict = Literal["better", "worse", "inconclusive"]
 
@@ -41,6 +48,7 @@ class Result:
     seeds: tuple[int, ...]
     metrics: Mapping[str, Interval]
     by_seed: Mapping[str, float]  # seed as text -> pass@1
+    iqm: Interval | None  # interquartile mean of pass@1 over seeds and problems
     unverified: int  # samples without a verdict, left out of the means
     ledger: Mapping[str, float]  # means over seeds; empty for the start
 
@@ -59,6 +67,9 @@ class Pair:
     p_value: float
     p_value_holm: float  # over the pairs of the same metric
     verdict: Verdict  # on a
+    # In all, to find a true difference of the observed size; None where no number to 1000 would,
+    # where the verdict is in, or where nobody asked.
+    seeds_needed: int | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -166,9 +177,21 @@ def _result(
             for seed, row in zip(primary.seeds, primary.values, strict=True)
             if np.isfinite(row).any()
         },
+        iqm=None if primary is None else _interquartile_mean(primary.values, rng=rng),
         unverified=unverified_samples(evaluations),
         ledger=ledger,
     )
+
+
+def _interquartile_mean(scores: FloatArray, *, rng: np.random.Generator) -> Interval | None:
+    """That of the problems which every seed has a score for; its interval is over seeds."""
+    complete = scores[:, np.isfinite(scores).all(axis=0)]
+    if not complete.size:
+        return None
+    # All resamples are in memory at once, and large studies need fewer of them.
+    resamples = int(np.clip(_IQM_DRAWS // complete.size, 200, RESAMPLES))
+    # A stream of its own leaves every other interval as it is.
+    return interquartile_mean_interval(complete, rng=rng.spawn(1)[0], resamples=resamples)
 
 
 def _gains(
@@ -208,6 +231,10 @@ def _pairs(
         adjusted = holm([p for *_, p in found])
         for (a, b, difference, p), p_holm in zip(found, adjusted, strict=True):
             interval = mean_interval(difference, rng=rng)
+            verdict = verdict_of(interval, p_holm)
+            planned = (
+                metric == PRIMARY and verdict == "inconclusive" and len(found) <= PLANNED_PAIRS
+            )
             pairs.append(
                 Pair(
                     a=a,
@@ -221,10 +248,19 @@ def _pairs(
                     ),
                     p_value=p,
                     p_value_holm=p_holm,
-                    verdict=verdict_of(interval, p_holm),
+                    verdict=verdict,
+                    seeds_needed=_seeds_needed(difference)
+                    if planned and len(found) <= PLANNED_PAIRS
+                    else None,
                 )
             )
     return tuple(pairs)
+
+
+def _seeds_needed(differences: FloatArray) -> int | None:
+    """None also where one problem cannot say how much problems differ."""
+    several = np.isfinite(differences).any(axis=0).sum() > 1
+    return seeds_needed(differences) if several else None
 
 
 def winner_first(pair: Pair) -> Pair:
@@ -275,7 +311,11 @@ def _mean_ledger(cells: Sequence[Cell]) -> dict[str, float]:
         values = [cell.ledger[key] for cell in cells if cell.ledger.get(key) is not None]
         if values:
             means[key] = float(np.mean(values))
-    peaks = [max(peak.values()) for cell in cells if (peak := cell.ledger.get("peak_bytes"))]
+    peaks = [
+        max(sum(parts.values()) for parts in by_phase.values())
+        for cell in cells
+        if (by_phase := peak_bytes([cell]))
+    ]
     if peaks:
         means["peak_bytes"] = float(np.mean(peaks))
     return means
@@ -296,6 +336,7 @@ def summary(study: Study, comparison: Comparison) -> dict[str, Any]:
             method: {
                 "n_seeds": len(result.seeds),
                 "metrics": _intervals(result.metrics),
+                "iqm": None if result.iqm is None else asdict(result.iqm),
                 "ledger": dict(result.ledger),
             }
             for method, result in comparison.methods.items()

@@ -4,10 +4,11 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
+from scipy.ndimage import convolve1d
 
-from reports.load import Cell, Evaluation, Study
+from reports.evaluations import K_IN_CURVES, Evaluation
+from reports.load import Cell, Study
 from reports.metrics import (
-    K_IN_CURVES,
     PRIMARY,
     SCORES,
     Score,
@@ -82,23 +83,36 @@ def trace(cells: Sequence[Cell], key: str) -> Trace | None:
     """A metric over the batches that every seed reached; None where it was not recorded.
 
     A running mean over a thirtieth of the run, per seed, smooths long runs.
+
+    Args:
+        cells: loaded with the key.
+        key: of metrics.jsonl.
     """
-    rows = [{int(row["batch"]): _number(row.get(key)) for row in cell.metrics} for cell in cells]
-    shared = sorted(set.intersection(*(set(row) for row in rows))) if rows else []
-    values = np.array([[row[batch] for batch in shared] for row in rows], dtype=np.float64)
-    keep = np.isfinite(values).any(axis=0) if values.size else np.array([], dtype=bool)
+    batches, values = _by_batch([(cell.metrics["batch"], cell.metrics[key]) for cell in cells])
+    keep = np.isfinite(values).any(axis=0)
     if not keep.any():
         return None
-    values = values[:, keep]
-    values = np.array([_running_mean(row, max(1, len(row) // 30)) for row in values])
+    values = _running_means(values[:, keep], max(1, int(keep.sum()) // 30))
     known = np.isfinite(values).any(axis=0)
     values = values[:, known]
     return Trace(
-        batches=np.array(shared, dtype=np.float64)[keep][known],
+        batches=batches[keep][known],
         mean=np.nanmean(values, axis=0),
         low=np.nanmin(values, axis=0),
         high=np.nanmax(values, axis=0),
     )
+
+
+def _by_batch(series: Sequence[tuple[FloatArray, FloatArray]]) -> tuple[FloatArray, FloatArray]:
+    """[B] the batches that every series has, and [S, B] its values there."""
+    if not series:
+        return np.empty(0), np.empty((0, 0))
+    batches = series[0][0]
+    if all(np.array_equal(batches, other) for other, _ in series):
+        return batches, np.array([values for _, values in series])
+    by_batch = [dict(zip(*one, strict=True)) for one in series]
+    shared = sorted(set.intersection(*(set(one) for one in by_batch)))
+    return np.array(shared), np.array([[one[batch] for batch in shared] for one in by_batch])
 
 
 def _has_start(study: Study, seed: int) -> bool:
@@ -118,16 +132,13 @@ def _point(
     return Point(x=x, interval=mean_interval(values, rng=rng, resamples=CURVE_RESAMPLES))
 
 
-def _running_mean(values: FloatArray, width: int) -> FloatArray:
-    """[B] means over a centred window; NaN only where the window holds no number."""
-    known = np.isfinite(values)
+def _running_means(values: FloatArray, width: int) -> FloatArray:
+    """[S, B] means over a centred window of B; NaN only where the window holds no number."""
     window = np.ones(2 * (width // 2) + 1)
-    if len(window) > len(values):
+    if len(window) > values.shape[1]:
         return values
-    totals = np.convolve(np.where(known, values, 0.0), window, mode="same")
-    counts = np.convolve(known.astype(np.float64), window, mode="same")
+    known = np.isfinite(values)
+    # Not a difference of running sums: one gradient norm of 1e20 would drown all that follows it.
+    totals = convolve1d(np.where(known, values, 0.0), window, axis=1, mode="constant")
+    counts = convolve1d(known.astype(np.float64), window, axis=1, mode="constant")
     return np.where(counts > 0, totals / np.maximum(counts, 1), np.nan)
-
-
-def _number(value: float | None) -> float:
-    return np.nan if value is None else float(value)

@@ -1,71 +1,59 @@
-"""What one line of evaluations.jsonl scores, and the [seed, problem] tables of those scores."""
+"""The scores of an evaluation, and the [seed, problem] tables of them."""
 
 from collections.abc import Callable, Mapping, Sequence
+from functools import lru_cache
 
 import numpy as np
 
-from bakeoff.records import Row
-from reports.load import Evaluation
-from reports.statistics import FloatArray, majority_at_k, pass_at_k
+from reports.evaluations import K_IN_CURVES, Evaluation
+from reports.statistics import FloatArray, pass_at_k
 
-Score = Callable[[Row], float]  # NaN where the line does not say
+Score = Callable[[Evaluation], FloatArray]  # [P]; NaN where the evaluation does not say
 
 K_IN_TABLES = (4, 16)
-K_IN_CURVES = (1, 2, 4, 8, 16)
 PRIMARY = "pass@1"
 
 
-def pass_rate(row: Row) -> float:
-    """Share of correct samples at temperature 1 among those with a verdict."""
-    verdicts = [float(v) for v in row.get("correct") or () if v is not None]
-    return float(np.mean(verdicts)) if verdicts else np.nan
+def pass_rate(evaluation: Evaluation) -> FloatArray:
+    """[P] share of correct samples at temperature 1 among those with a verdict."""
+    known = np.where(evaluation.judged > 0, evaluation.judged, np.nan)
+    return np.asarray(evaluation.right / known, dtype=np.float64)
 
 
-def greedy(row: Row) -> float:
-    """1 if the greedy response is correct, else 0."""
-    return _number(row.get("greedy"))
+def greedy(evaluation: Evaluation) -> FloatArray:
+    """[P] 1 if the greedy response is correct, else 0."""
+    return evaluation.greedy
 
 
-def format_rate(row: Row) -> float:
-    """Share of samples with an answer in the asked format."""
-    answers = row.get("answers") or ()
-    return float(np.mean([answer is not None for answer in answers])) if answers else np.nan
+def format_rate(evaluation: Evaluation) -> FloatArray:
+    """[P] share of samples with an answer in the asked format."""
+    return evaluation.format_rate
 
 
-def response_tokens(row: Row) -> float:
-    """Mean length of the samples, in tokens."""
-    lengths = row.get("response_tokens") or ()
-    return float(np.mean(lengths)) if lengths else np.nan
+def response_tokens(evaluation: Evaluation) -> FloatArray:
+    """[P] mean length of the samples, in tokens."""
+    return evaluation.response_tokens
 
 
-def kl_to_start(row: Row) -> float:
-    """Achieved KL from the common start, in nats, as the evaluation measured it."""
-    return _number(row.get("kl_to_start"))
+def kl_to_start(evaluation: Evaluation) -> FloatArray:
+    """[P] achieved KL from the common start, in nats, as the evaluation measured it."""
+    return evaluation.kl_to_start
 
 
 def pass_score(k: int) -> Score:
-    """pass@k of a line; NaN with fewer than k samples that have a verdict."""
+    """pass@k by problem; NaN with fewer than k samples that have a verdict."""
 
-    def score(row: Row) -> float:
-        verdicts = [v for v in row.get("correct") or () if v is not None]
-        return pass_at_k(len(verdicts), sum(verdicts), k=k) if len(verdicts) >= k else np.nan
+    def score(evaluation: Evaluation) -> FloatArray:
+        counts = zip(evaluation.judged.tolist(), evaluation.right.tolist(), strict=True)
+        return np.array([_pass_at_k(n, right, k) for n, right in counts], dtype=np.float64)
 
     return score
 
 
 def majority_score(k: int) -> Score:
-    """maj@k of a line; NaN with fewer than k samples that have a verdict."""
-
-    def score(row: Row) -> float:
-        verdicts, answers = row.get("correct") or (), row.get("answers") or ()
-        if len(verdicts) != len(answers):
-            return np.nan
-        judged = [(a, v) for a, v in zip(answers, verdicts, strict=True) if v is not None]
-        if len(judged) < k:
-            return np.nan
-        return majority_at_k([a for a, _ in judged], [v for _, v in judged], k=k)
-
-    return score
+    """maj@k by problem, for a k of `K_IN_CURVES`; NaN with fewer than k judged samples."""
+    place = K_IN_CURVES.index(k)
+    return lambda evaluation: evaluation.majority[place]
 
 
 SCORES: Mapping[str, Score] = {
@@ -85,31 +73,34 @@ TESTED = (PRIMARY, "greedy", "maj@16", "pass@16", OOD)
 
 def problems_of(evaluations: Sequence[Evaluation]) -> tuple[str, ...]:
     """The problems that any of the evaluations asked, sorted."""
-    return tuple(sorted({problem for evaluation in evaluations for problem in evaluation.rows}))
+    asked = {evaluation.problems for evaluation in evaluations}
+    if len(asked) == 1:
+        return next(iter(asked))
+    return tuple(sorted(set().union(*asked)))
 
 
 def score_table(
     evaluations: Sequence[Evaluation], score: Score, *, problems: Sequence[str]
 ) -> FloatArray:
     """[S, P] scores, one row per evaluation; NaN where a problem was not asked or not judged."""
-    return np.array(
-        [
-            [score(e.rows[problem]) if problem in e.rows else np.nan for problem in problems]
-            for e in evaluations
-        ],
-        dtype=np.float64,
-    ).reshape(len(evaluations), len(problems))
+    table = np.full((len(evaluations), len(problems)), np.nan)
+    wanted = tuple(problems)
+    place = {problem: index for index, problem in enumerate(wanted)}
+    for row, evaluation in zip(table, evaluations, strict=True):
+        values = score(evaluation)
+        if evaluation.problems == wanted:
+            row[:] = values
+            continue
+        kept = [index for index, problem in enumerate(evaluation.problems) if problem in place]
+        row[[place[evaluation.problems[index]] for index in kept]] = values[kept]
+    return table
 
 
 def unverified_samples(evaluations: Sequence[Evaluation]) -> int:
     """How many samples the verifier gave no verdict on."""
-    return sum(
-        verdict is None
-        for evaluation in evaluations
-        for row in evaluation.rows.values()
-        for verdict in row.get("correct") or ()
-    )
+    return sum(int((e.samples - e.judged).sum()) for e in evaluations)
 
 
-def _number(value: float | bool | None) -> float:
-    return np.nan if value is None else float(value)
+@lru_cache(maxsize=65536)
+def _pass_at_k(n: int, right: int, k: int) -> float:
+    return pass_at_k(n, right, k=k) if n >= k else np.nan

@@ -8,6 +8,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 INK, MUTED, GRID, PAPER = "#1b1f24", "#69717c", "#d8dce1", "#fefefe"
+# Grounds of a verdict, under text in INK.
+BETTER, WORSE, OPEN = "#c9e2f3", "#f8dcc4", "#eceff3"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -22,7 +24,7 @@ class Mark:
 
 _MARKS = (
     Mark(variable="--m0", colour="#0067a6", dark="#62b8f0", marker="o"),
-    Mark(variable="--m1", colour="#a97800", dark="#f0b93a", marker="s"),
+    Mark(variable="--m1", colour="#966b00", dark="#f0b93a", marker="s"),
     Mark(variable="--m2", colour="#007f5b", dark="#3ccf9c", marker="^"),
     Mark(variable="--m3", colour="#c8480c", dark="#ff8b52", marker="D"),
     Mark(variable="--m4", colour="#a53f80", dark="#f08cc6", marker="v"),
@@ -30,6 +32,9 @@ _MARKS = (
     Mark(variable="--m6", colour="#2d7d8f", dark="#6fd3e6", marker="X"),
     Mark(variable="--m7", colour="#7a5230", dark="#d9a878", marker="<"),
 )
+# Of more methods than there are marks, those that are not among the best.
+GREY = Mark(variable="--muted", colour=MUTED, dark="#9aa3ae", marker=".")
+COLOURED = len(_MARKS)
 _FIXED = {"ppo": 0, "rft": 1, "online_rft": 2, "grpo": 3, "sft": 4}
 _NAMES = {"ppo": "PPO", "rft": "RFT", "online_rft": "Online RFT", "grpo": "GRPO", "sft": "SFT"}
 # Phases of a cell by what they do, dark to light: charged work first.
@@ -45,6 +50,11 @@ PHASE_COLOURS = {
     "updating": "#a9b8d0",
     "other": "#e1e6ee",
 }
+# Of a stack of memory, largest first.
+COMPONENT_COLOURS = (
+    *("#3f4f6b", "#7487a8", "#a9b8d0"),
+    *(_MARKS[index].colour for index in (6, 1, 4, 7, 2)),
+)
 _NEUTRAL = {
     "--ink": (INK, "#e8eaed"),
     "--muted": (MUTED, "#9aa3ae"),
@@ -54,20 +64,24 @@ _NEUTRAL = {
     "--p1": ("#7487a8", "#8193b5"),
     "--p2": ("#a9b8d0", "#566684"),
     "--p3": ("#e1e6ee", "#2f3848"),
+    "--better": (BETTER, "#124663"),
+    "--worse": (WORSE, "#61351a"),
+    "--open": (OPEN, "#262b32"),
 }
 
 
-def marks(methods: Sequence[str]) -> dict[str, Mark]:
-    """The mark of every method; presets always have the same one, others take what is free."""
-    taken = {_FIXED[m] for m in methods if m in _FIXED}
-    free = [i for i in range(len(_MARKS)) if i not in taken] or list(range(len(_MARKS)))
-    found = {}
-    for method in methods:
-        slot = _FIXED[method] if method in _FIXED else free[0]
-        if method not in _FIXED:
-            free = free[1:] + free[:1]
-        found[method] = _MARKS[slot]
-    return found
+def marks(methods: Sequence[str], *, best: Sequence[str] = ()) -> dict[str, Mark]:
+    """The mark of every method; presets always have the same one, others take what is free.
+
+    Args:
+        methods: in the order of the study.
+        best: which of them are shown in colour where there are more than `COLOURED`, best first.
+    """
+    shown = methods if len(methods) <= COLOURED else [m for m in methods if m in best[:COLOURED]]
+    taken = {_FIXED[m] for m in shown if m in _FIXED}
+    free = (i for i in range(len(_MARKS)) if i not in taken)
+    found = {m: _MARKS[_FIXED[m] if m in _FIXED else next(free)] for m in shown}
+    return {m: found.get(m, GREY) for m in methods}
 
 
 def display_name(method: str) -> str:

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 from bakeoff.records import Row
 from reports.load import Study
-from reports.palette import display_name, marks
+from reports.palette import GREY, Mark, display_name
 
 SHOWN = 3
 
@@ -31,10 +31,10 @@ class Exhibit:
     responses: tuple[Response, ...]
 
 
-def exhibits(study: Study) -> tuple[Exhibit, ...]:
+def exhibits(study: Study, *, look: Mapping[str, Mark]) -> tuple[Exhibit, ...]:
     """Up to three problems that most policies answered, first those on which they disagree."""
     by_policy: dict[str, Mapping[str, Row]] = {"start": _by_problem(study.start_transcripts)}
-    for method in study.methods:
+    for method in (m for m in study.methods if look[m] is not GREY):
         # The first seed is shown by rule, so that no one picks a flattering one.
         rows = study.of(method)[0].transcripts
         last = [row for row in rows if row.get("final")]
@@ -46,13 +46,12 @@ def exhibits(study: Study) -> tuple[Exhibit, ...]:
         return -len(found), -len({row.get("correct") for row in found})
 
     return tuple(
-        _exhibit(study, problem, {p: r[problem] for p, r in by_policy.items() if problem in r})
+        _exhibit(look, problem, {p: r[problem] for p, r in by_policy.items() if problem in r})
         for problem in sorted(problems, key=rank)[:SHOWN]
     )
 
 
-def _exhibit(study: Study, problem: str, rows: Mapping[str, Row]) -> Exhibit:
-    look = marks(study.methods)
+def _exhibit(look: Mapping[str, Mark], problem: str, rows: Mapping[str, Row]) -> Exhibit:
     first = next(iter(rows.values()))
     return Exhibit(
         problem=problem,

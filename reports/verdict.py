@@ -9,6 +9,7 @@ from reports.load import Study
 from reports.metrics import PRIMARY
 from reports.palette import display_name
 
+SEEDS_NAMED = 100  # beyond it the number itself is no plan
 NAMED, FIRST = 8, 4  # so many names still read as a sentence; of more, so many are said
 
 
@@ -86,8 +87,30 @@ def _open(study: Study, comparison: Comparison) -> str:
     names = _listed([f"{display_name(p.a)} against {display_name(p.b)}" for p in unclear])
     return (
         f"{len(unclear)} of {len(pairs)} {'pair' if len(pairs) == 1 else 'pairs'} "
-        f"{'is' if len(unclear) == 1 else 'are'} inconclusive: {names}{caveat}."
+        f"{'is' if len(unclear) == 1 else 'are'} inconclusive: {names}"
+        f"{_more_seeds(unclear, comparison)}{caveat}."
     )
+
+
+def more_seeds(pair: Pair, comparison: Comparison) -> int | None:
+    """How many seeds beyond the shared ones would tell a pair apart; None where nobody knows."""
+    if pair.seeds_needed is None:
+        return None
+    shared = set(comparison.methods[pair.a].seeds) & set(comparison.methods[pair.b].seeds)
+    return max(1, pair.seeds_needed - len(shared))
+
+
+def _more_seeds(unclear: Sequence[Pair], comparison: Comparison) -> str:
+    counts = sorted(n for pair in unclear if (n := more_seeds(pair, comparison)) is not None)
+    if not counts:
+        return ""
+    few, many = (
+        f"{n}" if n <= SEEDS_NAMED else f"over {SEEDS_NAMED}" for n in (counts[0], counts[-1])
+    )
+    seeds = few if few == many else f"{few} to {many}"
+    noun = "seed" if many == "1" else "seeds"
+    them = "them" if len(counts) == len(unclear) else f"{len(counts)} of them"
+    return f"; about {seeds} more {noun} would tell {them} apart"
 
 
 def _cost(study: Study, comparison: Comparison) -> str:
@@ -122,6 +145,8 @@ def _cost(study: Study, comparison: Comparison) -> str:
 
 def duration(seconds: float) -> str:
     """Seconds in the unit a person would say."""
+    if 0 < seconds < 0.01:
+        return "< 0.01 s"
     if seconds < 120:
         return f"{seconds:.3g} s" if seconds < 10 else f"{seconds:.0f} s"
     if seconds < 7200:

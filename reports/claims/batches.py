@@ -91,9 +91,4 @@ def every_batch(evidence: Evidence, arm: str, key: str) -> FloatArray:
 
 
 def _series(evidence: Evidence, arm: str, key: str) -> dict[int, FloatArray]:
-    return {
-        cell.seed: np.array(
-            [np.nan if row.get(key) is None else float(row[key]) for row in cell.metrics]
-        )
-        for cell in evidence.cells(arm)
-    }
+    return {cell.seed: cell.metrics[key] for cell in evidence.cells(arm)}

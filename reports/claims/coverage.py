@@ -95,7 +95,7 @@ def coverage_gap(evidence: Evidence, arm: str) -> Effect:
     except BakeoffError:
         # Evaluations draw fewer samples, but of every policy.
         ends = evidence.finals(START, OOD).values()
-        most = min(len(row["correct"]) for end in ends for row in end.rows.values())
+        most = min(int(end.samples.min()) for end in ends)
         covered = accuracy(evidence, START, split=OOD, score=pass_score(most))
         solved = accuracy(evidence, arm, split=OOD)
     name = f"pass@{most} of the start − pass@1 of {arm}, on {OOD}"

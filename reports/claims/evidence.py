@@ -18,11 +18,22 @@ import numpy as np
 
 from bakeoff.errors import BakeoffError
 from bakeoff.records import START, Row, read_json, read_lines
-from reports.load import Cell, Evaluation, Study, load_study
+from reports.evaluations import Evaluation
+from reports.load import Cell, Study, load_study
 
 T = TypeVar("T")
 
 REWARD_MODELS = ("orm", "prm")
+# What claims read of metrics.jsonl.
+METRIC_KEYS = (
+    "entropy",
+    "reward",
+    "pass_rate",
+    "zero_variance_share",
+    "clip_fraction",
+    "explained_variance",
+    "response_tokens_wrong",
+)
 _RUN = re.compile(r"(?P<arm>.+)-s(?P<seed>\d+)")
 
 
@@ -132,7 +143,7 @@ def load_evidence(folder: Path, *, seed: int) -> Evidence:
         policy, _, split = file.stem.rpartition("-")
         samples[policy, split] = tuple(_made(_sampled, row, file) for row in read_lines(file))
     return Evidence(
-        study=load_study(folder),
+        study=load_study(folder, metrics=METRIC_KEYS),
         annotations=tuple(_made(_steps, row, annotations) for row in read_lines(annotations)),
         samples={name: problems for name, problems in samples.items() if problems},
         reward_models={n: read_json(file) for n, file in reward_models.items() if file.exists()},

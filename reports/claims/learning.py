@@ -8,7 +8,7 @@ from bakeoff.errors import BakeoffError
 from reports.claims.effects import Effect, table_effect
 from reports.claims.evidence import Evidence
 from reports.claims.scores import Scores
-from reports.load import Evaluation
+from reports.evaluations import Evaluation
 from reports.metrics import pass_rate, score_table
 from reports.statistics import FloatArray
 from reports.windows import late_slope, window_difference
@@ -100,7 +100,7 @@ def _curves(
 
 
 def _common_problems(evaluations: Sequence[Evaluation]) -> tuple[str, ...]:
-    return tuple(sorted(set.intersection(*(set(one.rows) for one in evaluations))))
+    return tuple(sorted(set.intersection(*(set(one.problems) for one in evaluations))))
 
 
 def _by_run(curve: FloatArray) -> FloatArray:

@@ -1,3 +1,4 @@
+import re
 from itertools import pairwise
 
 import pytest
@@ -41,3 +42,15 @@ def test_colours_follow_the_page_and_a_file_brings_its_own():
     assert "--ink:" not in figure.inline
     assert "--ink:" in figure.standalone
     assert 'aria-label="a &quot;line&quot; &lt; 2"' in figure.inline
+
+
+def test_ids_of_a_figure_can_be_told_apart_on_a_page_of_several_studies():
+    def paint(axes: Axes) -> None:
+        axes.plot([0, 1], [0, 1], "o", color=INK)
+
+    figure = draw("x", paint, alt="two dots", size=(4, 3), margins=(0.5, 0.5, 0.5, 0.5))
+    placed = figure.on_page("second")
+    ids = set(re.findall(r'\bid="([^"]+)"', placed))
+    assert ids and all(one.startswith("second-x-") for one in ids)
+    references = re.findall(r'href="#([^"]+)"|url\(#([^)]+)\)', placed)
+    assert references and {a or b for a, b in references} <= ids

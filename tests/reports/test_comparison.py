@@ -51,7 +51,8 @@ def test_a_pair_with_a_missing_cell_uses_the_shared_seeds(make_study):
 
     def mean(method, seed):
         cell = next(c for c in study.of(method) if c.seed == seed)
-        return np.mean([np.mean(row["correct"]) for row in cell.final("test").rows.values()])
+        found = cell.final("test")
+        return np.mean(found.right / found.judged)
 
     expected = np.mean([mean("ppo", s) - mean("grpo", s) for s in (0, 2)])
     assert pair.difference == pytest.approx(expected)
@@ -93,6 +94,7 @@ def test_the_summary_has_schema_1(make_study):
     assert found["gate"] == {"passed": True, "failed": []}
     ppo = found["methods"]["ppo"]
     assert ppo["n_seeds"] == 2
+    assert ppo["iqm"]["low"] <= ppo["iqm"]["mean"] <= ppo["iqm"]["high"]
     assert set(ppo["metrics"]) == {
         "pass@1", "greedy", "maj@4", "maj@16", "pass@4", "pass@16", "format_rate",
         "response_tokens", "ood_pass@1", "kl_to_start",
@@ -104,6 +106,33 @@ def test_the_summary_has_schema_1(make_study):
     assert ppo["ledger"]["peak_bytes"] == 640_000_000
     assert set(found["pairs"][0]) == {
         "a", "b", "metric", "difference", "low", "high", "probability_of_improvement", "p_value",
-        "p_value_holm", "verdict",
+        "p_value_holm", "verdict", "seeds_needed",
     }  # fmt: skip
     assert set(found["gains"]["grpo"]["pass@1"]) == {"mean", "low", "high"}
+
+
+def test_peak_bytes_are_the_highest_phase_whether_or_not_components_are_recorded(make_study):
+    path = make_study(methods=("ppo",), seeds=(0, 1))
+    ledger = path / "ppo-s0-abcdef0123/ledger.json"
+    parts = {"sample": {"policy": 500, "cache": 300}, "update": {"policy": 500, "gradients": 250}}
+    records.write_json(ledger, records.read_json(ledger) | {"peak_bytes": parts})
+    _, comparison = compared(path)
+    assert comparison.methods["ppo"].ledger["peak_bytes"] == (800 + 640_000_000) / 2
+
+
+def test_the_interquartile_mean_is_of_the_middle_half(make_study):
+    study, comparison = compared(make_study(methods=("grpo",), seeds=(0, 1), problems=8))
+    rates = np.concatenate(
+        [(e := cell.final("test")).right / e.judged for cell in study.of("grpo")]
+    )
+    expected = np.mean(np.sort(rates)[4:12])
+    assert comparison.methods["grpo"].iqm.mean == pytest.approx(expected)
+
+
+def test_only_an_open_pair_is_told_how_many_seeds_it_needs(make_study):
+    _, comparison = compared(make_study(problems=60))
+    for pair in comparison.pairs:
+        if pair.metric != "pass@1" or pair.verdict != "inconclusive":
+            assert pair.seeds_needed is None
+    open_pairs = [p for p in comparison.pairs_of("pass@1") if p.verdict == "inconclusive"]
+    assert any(pair.seeds_needed for pair in open_pairs)

@@ -4,11 +4,11 @@ from bakeoff.records import append_lines
 from reports.evaluation import evaluation_metrics
 
 
-def row(split, correct, answers, greedy):
+def row(split, problem, correct, answers, greedy):
     return {
         "batch": 0,
         "split": split,
-        "problem": "p",
+        "problem": problem,
         "greedy": greedy,
         "correct": correct,
         "answers": answers,
@@ -21,9 +21,9 @@ def test_means_by_split_by_hand(tmp_path):
     append_lines(
         tmp_path / "evaluations.jsonl",
         [
-            row("test", [True, False, True, True], ["1", "2", "1", "1"], True),
-            row("test", [False, False, False, False], ["2", None, "2", "2"], False),
-            row("ood", [True], ["1"], None),
+            row("test", "p", [True, False, True, True], ["1", "2", "1", "1"], True),
+            row("test", "q", [False, False, False, False], ["2", None, "2", "2"], False),
+            row("ood", "p", [True], ["1"], None),
         ],
     )
     found = evaluation_metrics(tmp_path)

@@ -6,6 +6,8 @@ import xml.etree.ElementTree as ElementTree
 
 import pytest
 
+from bakeoff.errors import ConfigError
+from bakeoff.records import read_json, write_json
 from reports.write import write_report
 
 
@@ -62,8 +64,10 @@ def test_what_a_model_wrote_cannot_become_markup(make_study):
 def test_the_same_records_give_the_same_bytes(make_study):
     path = make_study(methods=("ppo", "grpo"), seeds=(0, 1))
     files = ("report.html", "report.md", "summary.json")
-    first = {name: (write_report(path).parent / name).read_bytes() for name in files}
-    second = {name: (write_report(path).parent / name).read_bytes() for name in files}
+    folder = write_report(path).parent
+    first = {name: (folder / name).read_bytes() for name in files}
+    write_report(path)
+    second = {name: (folder / name).read_bytes() for name in files}
     assert first == second
 
 
@@ -130,3 +134,84 @@ def test_a_report_of_the_usual_size_is_quick(make_study):
     begun = time.perf_counter()
     write_report(path)
     assert time.perf_counter() - begun < 15
+
+
+def moved(path, name, **changes):
+    """A study in a folder of its own, of another world where its record is changed."""
+    folder = path.rename(path.parent / name)
+    file = folder / "study.json"
+    write_json(file, read_json(file) | {"study": "One & two"} | changes)
+    return folder
+
+
+def two_studies(make_study):
+    """Two studies of one name and different tasks."""
+    first = moved(make_study(methods=("ppo", "grpo"), seeds=(0, 1)), "a")
+    second = moved(make_study(methods=("ppo", "rft"), seeds=(0, 1)), "b", task="another")
+    return first, second
+
+
+def test_studies_of_different_worlds_share_a_page_and_no_id(make_study, tmp_path):
+    page = write_report(*two_studies(make_study), out=tmp_path / "both")
+    html = page.read_text()
+    assert html.count("<h1>One &amp; two</h1>") == 2
+    ids = re.findall(r'\bid="([^"]+)"', html)
+    assert len(ids) == len(set(ids))
+    references = re.findall(r'href="#([^"]+)"|url\(#([^)]+)\)', html)
+    assert {a or b for a, b in references} <= set(ids)
+    assert {"one-two", "one-two-2"} <= set(ids)
+    markdown = (page.parent / "report.md").read_text()
+    files = re.findall(r"\(([^()]+/figures/[^()]+)\)", markdown)
+    assert {file.split("/")[0] for file in files} == {"one-two", "one-two-2"}
+    assert all((page.parent / file).exists() for file in files)
+    summary = json.loads((page.parent / "summary.json").read_text())
+    assert [list(one["methods"]) for one in summary["studies"]] == [["ppo", "grpo"], ["ppo", "rft"]]
+
+
+def test_a_figure_is_the_same_whether_its_study_is_alone_or_not(make_study, tmp_path):
+    first, second = two_studies(make_study)
+    alone = write_report(first).parent
+    both = write_report(first, second, out=tmp_path / "both").parent
+    for name in ("figures/results.svg", "tables/final.csv"):
+        assert (alone / name).read_bytes() == (both / "one-two" / name).read_bytes()
+
+
+def test_comparisons_of_one_world_are_pooled(make_study, tmp_path):
+    first = moved(make_study(methods=("ppo", "grpo"), seeds=(0, 1)), "a")
+    second = moved(make_study(methods=("rft",), seeds=(0, 1)), "b")
+    html = write_report(first, second, out=tmp_path / "both").read_text()
+    assert html.count("<h1>") == 1
+    summary = json.loads((tmp_path / "both/summary.json").read_text())
+    assert set(summary["studies"][0]["methods"]) == {"ppo", "grpo", "rft"}
+
+
+def test_several_studies_need_a_folder_of_their_own(make_study):
+    with pytest.raises(ConfigError, match=r"2 studies make one report.*--out FOLDER"):
+        write_report(*two_studies(make_study))
+    with pytest.raises(ConfigError, match="name a study's folder"):
+        write_report()
+
+
+def test_a_cell_that_collapsed_is_named_on_the_first_screen(make_study):
+    path = make_study(methods=("ppo", "grpo"), seeds=(0, 1))
+    status = path / "ppo-s1-abcdef0123/status.json"
+    changed = {"collapsed": True, "message": "collapsed at batch 7: one-token responses"}
+    write_json(status, read_json(status) | changed)
+    page = write_report(path)
+    html = page.read_text()
+    assert "1 of 4 cells collapsed in training and ended early: PPO, seed 1." in html
+    assert html.index("collapsed in training") < html.index("<h2>Result</h2>")
+    assert "collapsed at batch 7: one-token responses" in html
+    assert "PPO, seed 1" in (page.parent / "report.md").read_text()
+
+
+@pytest.mark.slow
+def test_twelve_methods_make_a_page_of_a_few_megabytes(make_study):
+    arms = ("ppo", "rft", "online_rft", "grpo", *(f"arm{n}" for n in range(8)))
+    path = make_study(methods=arms, problems=128, interim=6, batches=500)
+    page = write_report(path)
+    html = page.read_text()
+    assert page.stat().st_size <= 6_000_000
+    assert "The 8 methods with the highest pass@1 are in colour; the other 4" in html
+    assert 'aria-label="Matrix of paired differences' in html
+    assert html.count('<article class="response"') == 3 * 9  # the start and those in colour

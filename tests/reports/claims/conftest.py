@@ -1,14 +1,16 @@
 """Evidence whose truth is chosen by hand: levels of accuracy with a little noise on top."""
 
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 
-from reports.claims.evidence import Evidence, Identity, Sampled, Step
-from reports.load import Cell, Evaluation, Gate, Skipped, Study
+from reports.claims.evidence import METRIC_KEYS, Evidence, Identity, Sampled, Step
+from reports.evaluations import K_IN_CURVES, Evaluation
+from reports.load import Cell, Gate, Skipped, Study
 
 SAMPLES = 100  # a problem, so that accuracies come in steps of a point
 PROBLEMS = 60
@@ -59,10 +61,7 @@ def build_evidence(
                 evaluation(_row_levels(level, place), rng, batch=index, noise=noise)
                 for index, level in enumerate(levels, 1)
             ]
-            last = points.pop()
-            points.append(
-                Evaluation(batch=last.batch, final=True, spent=last.spent, rows=last.rows)
-            )
+            points.append(replace(points.pop(), final=True))
             ood = evaluation(_row_levels(levels[-1], place) - 0.1, rng, batch=99, noise=noise)
             series = metrics.get(arm, {})
             length = max((len(values[place]) for values in series.values()), default=0)
@@ -73,13 +72,15 @@ def build_evidence(
                     directory=f"{arm}-s{seed}-0123456789",
                     config={},
                     ledger={"wall_seconds": 60.0},
-                    metrics=tuple(
-                        {key: values[place][batch] for key, values in series.items()}
-                        for batch in range(length)
-                    ),
+                    metrics={
+                        key: np.array(series[key][place], dtype=np.float64)
+                        if key in series
+                        else np.full(length, np.nan)
+                        for key in METRIC_KEYS
+                    },
                     evaluations={
                         "test": tuple(points),
-                        "ood": (Evaluation(batch=99, final=True, spent=ood.spent, rows=ood.rows),),
+                        "ood": (replace(ood, final=True),),
                     },
                     transcripts=(),
                 )
@@ -135,10 +136,15 @@ def evaluation(
         batch=batch,
         final=False,
         spent={"sampled_tokens": float(batch)},
-        rows={
-            f"p{index:02d}": {"correct": [True] * hit + [False] * (SAMPLES - hit), "greedy": True}
-            for index, hit in enumerate(hits)
-        },
+        problems=tuple(f"p{index:02d}" for index in range(PROBLEMS)),
+        samples=np.full(PROBLEMS, SAMPLES),
+        judged=np.full(PROBLEMS, SAMPLES),
+        right=hits,
+        greedy=np.ones(PROBLEMS),
+        format_rate=np.full(PROBLEMS, np.nan),
+        response_tokens=np.full(PROBLEMS, np.nan),
+        kl_to_start=np.full(PROBLEMS, np.nan),
+        majority=np.full((len(K_IN_CURVES), PROBLEMS), np.nan),
     )
 
 

@@ -65,5 +65,5 @@ def test_a_difference_of_metrics_is_over_shared_seeds():
 def test_every_batch_of_every_seed_is_kept(make_evidence):
     evidence = with_metrics(make_evidence, [[0.0, None, 0.2], [0.0, 0.0]])
     assert sorted(every_batch(evidence, "grpo", "entropy")) == [0.0, 0.0, 0.0, 0.2]
-    with pytest.raises(BakeoffError, match="grpo recorded no loss"):
-        every_batch(evidence, "grpo", "loss")
+    with pytest.raises(BakeoffError, match="grpo recorded no reward"):
+        every_batch(evidence, "grpo", "reward")

@@ -18,8 +18,7 @@ def test_accuracy_is_the_final_pass_at_1_by_seed_and_problem(make_evidence):
 
 def test_a_seed_without_a_verdict_is_no_seed(make_evidence):
     evidence = make_evidence(accuracy={"grpo": (0.5, 0.6, 0.7)}, noise=0.0)
-    for row in evidence.study.cells[1].evaluations["test"][-1].rows.values():
-        row["correct"] = [None] * 100
+    evidence.study.cells[1].evaluations["test"][-1].judged[:] = 0
     table = accuracy(evidence, "grpo")
     assert table.seeds == (0, 2)
     assert table.values.mean(axis=1) == pytest.approx([0.5, 0.7])

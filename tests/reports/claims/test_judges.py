@@ -53,7 +53,7 @@ def test_one_seed_decides_nothing_about_methods_but_shows_its_numbers(make_evide
 
 def test_two_arms_that_share_one_seed_are_one_seed(make_evidence):
     evidence = make_evidence(accuracy=LEAD, seeds=(0, 1))
-    evidence.study.cells[0].evaluations["test"][-1].rows.clear()  # of grpo with seed 0
+    evidence.study.cells[0].evaluations["test"][-1].judged[:] = 0  # of grpo with seed 0
     kept = judge(3, evidence)
     assert kept.verdict == "inconclusive" and kept.reason.startswith("one seed: ")
 
@@ -90,7 +90,7 @@ def test_seeds_that_are_left_out_are_told(make_evidence):
     evidence = make_evidence(accuracy=LEAD, seeds=(0, 1, 2))
     for cell in evidence.study.cells:
         if (cell.method, cell.seed) == ("grpo", 1):
-            cell.evaluations["test"][-1].rows.clear()
+            cell.evaluations["test"][-1].judged[:] = 0
     found = judge(3, evidence)
     assert found.seeds == (0, 2)
     assert found.notes[-1] == "Seeds 1 are left out: not every arm finished with them."

@@ -37,7 +37,7 @@ def test_every_problem_keeps_its_own_difference(make_evidence):
 
     def mean(arm):
         points = cells[arm, 1].evaluations["test"][3:]
-        return sum(sum(point.rows["p07"]["correct"]) / 100 for point in points) / 3
+        return sum(point.right[7] / 100 for point in points) / 3
 
     assert late.values[1, place] == pytest.approx(mean("fast") - mean("slow"))
 
@@ -63,7 +63,7 @@ def test_a_fall_is_from_the_best_evaluation_to_the_end(make_evidence):
 def test_a_problem_without_a_verdict_leaves_all_curves(make_evidence):
     evidence = make_evidence(curves={"fast": FAST, "slow": SLOW}, noise=0.0)
     point = evidence.study.cells[0].evaluations["test"][4]
-    point.rows["p03"]["correct"] = [None] * 100
+    point.judged[3] = point.right[3] = 0
     late = window_scores(evidence, "fast", "slow", window=LATE)
     assert len(late.problems) == 59 and "p03" not in late.problems
     assert late.values.mean() == pytest.approx(0.15)

@@ -1,0 +1,1 @@
+"""What an ablation found: factors, settings and their costs."""

@@ -1,0 +1,34 @@
+"""Peak bytes of a study's cells by phase and component, and what was counted."""
+
+from collections.abc import Mapping, Sequence
+
+import numpy as np
+
+from reports.load import Cell, Study
+
+WHOLE = ""  # the component of a phase whose bytes are recorded as one number
+
+
+def peak_bytes(cells: Sequence[Cell]) -> dict[str, dict[str, float]]:
+    """Phase -> component -> peak bytes, means over cells; one nameless component for a total."""
+    found: dict[str, dict[str, list[float]]] = {}
+    for cell in cells:
+        for phase, peak in (cell.ledger.get("peak_bytes") or {}).items():
+            parts = peak if isinstance(peak, Mapping) else {WHOLE: peak}
+            for component, count in parts.items():
+                found.setdefault(phase, {}).setdefault(component, []).append(float(count))
+    return {
+        phase: {component: float(np.mean(counts)) for component, counts in parts.items()}
+        for phase, parts in found.items()
+    }
+
+
+def memory_meaning(study: Study) -> str:
+    """What the machine counted as peak bytes, as far as the records tell."""
+    devices = {str((cell.config.get("model") or {}).get("device", "auto")) for cell in study.cells}
+    no_gpu = str(study.versions.get("torch", "")).endswith("+cpu")
+    if devices == {"cpu"} or (no_gpu and devices <= {"cpu", "auto"}):
+        return "resident set of the process, interpreter and libraries included"
+    if all(device.startswith("cuda") for device in devices):
+        return "bytes that the CUDA allocator handed out"
+    return "bytes that the CUDA allocator handed out; on a CPU, the resident set of the process"
