@@ -98,14 +98,19 @@ class Factor:
             return dict(self.levels[str(level)])
         return {self.field or name: level}
 
-    def record(self, name: str) -> dict[str, Any]:
-        """The factor as a record of the study."""
+    def record(self, name: str, *, sampled: bool) -> dict[str, Any]:
+        """The factor as a record of the study; its range where the design samples from it."""
         return {
             "name": name,
             "unit": self.unit,
-            "levels": list(self.level_names),
-            "low": self.low,
-            "high": self.high,
+            "levels": [plain_level(level) for level in self.level_names],
+            "low": self.low if sampled else None,
+            "high": self.high if sampled else None,
             "log": self.log,
-            "baseline": self.baseline_level,
+            "baseline": plain_level(self.baseline_level),
         }
+
+
+def plain_level(level: Level) -> int | float | str:
+    """A level as records have it: a number, or a name."""
+    return str(level).lower() if isinstance(level, bool) else level

@@ -7,8 +7,9 @@ from pathlib import Path
 from typing import Any
 
 from ablations.designs import planned_points
+from ablations.factors import plain_level
 from ablations.space import arm_name
-from ablations.study import Ablation
+from ablations.study import FIXED_DESIGNS, Ablation
 from ablations.trial import trial_file
 from bakeoff.config import CellConfig
 from bakeoff.records import RunDirectory, read_json
@@ -50,7 +51,10 @@ def study_record(
             "design": ablation.design,
             "pruner": ablation.pruner,
             "objectives": list(ablation.objectives),
-            "factors": [factor.record(name) for name, factor in ablation.factors.items()],
+            "factors": [
+                factor.record(name, sampled=ablation.design not in FIXED_DESIGNS)
+                for name, factor in ablation.factors.items()
+            ],
             "trials": trials,
             "importances": importances,
             "fits_bytes": ablation.fits_bytes,
@@ -65,7 +69,7 @@ def _trial(folder: Path, number: int, point: Mapping[str, Any]) -> dict[str, Any
         return {
             "number": number,
             "arm": arm_name(point),
-            "levels": point,
+            "levels": {name: plain_level(level) for name, level in point.items()},
             "state": "waiting",
             "reason": "",
             "retry_of": None,

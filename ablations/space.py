@@ -7,7 +7,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from ablations.factors import Level
+from ablations.factors import Level, plain_level
 from ablations.study import Ablation
 from bakeoff.config import CellConfig
 from bakeoff.errors import ConfigError
@@ -92,6 +92,4 @@ def _placed(value: Any, folder: Path) -> Any:
 
 
 def _text(level: Level) -> str:
-    if isinstance(level, bool):
-        return str(level).lower()
-    return f"{level:.4g}" if isinstance(level, float) else str(level)
+    return f"{level:.4g}" if isinstance(level, float) else str(plain_level(level))

@@ -12,7 +12,7 @@ from typing import Any, Literal
 import optuna
 
 from ablations.designs import suggest
-from ablations.factors import Point
+from ablations.factors import Point, plain_level
 from ablations.space import arm_name, cells_of
 from ablations.storage import INDEX
 from ablations.study import Ablation
@@ -117,7 +117,8 @@ class TrialRecord:
 
     def __init__(self, folder: Path, number: int, point: Point) -> None:
         self._path = trial_file(folder, number)
-        self._what = {"number": number, "arm": arm_name(point), "levels": point}
+        levels = {name: plain_level(level) for name, level in point.items()}
+        self._what = {"number": number, "arm": arm_name(point), "levels": levels}
         self._cells: list[dict[str, Any]] = []
         self.intermediate: list[float] = []  # the first objective after each seed
 

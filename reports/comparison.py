@@ -13,6 +13,7 @@ from reports.load import Cell, Study
 from reports.memory import peak_bytes
 from reports.metrics import (
     METRICS,
+    NO_SHARES,
     OOD,
     PRIMARY,
     SCORES,
@@ -31,6 +32,7 @@ from reports.statistics import (
     mean_interval,
     paired_p_value,
     probability_of_improvement,
+    share_interval,
 )
 
 SCHEMA = 1
@@ -169,7 +171,12 @@ def _result(
     primary = tables.get(PRIMARY)
     return Result(
         seeds=seeds,
-        metrics={metric: mean_interval(table.values, rng=rng) for metric, table in tables.items()},
+        metrics={
+            metric: (mean_interval if metric in NO_SHARES else share_interval)(
+                table.values, rng=rng
+            )
+            for metric, table in tables.items()
+        },
         by_seed={}
         if primary is None
         else {

@@ -17,7 +17,7 @@ from reports.metrics import (
     problems_of,
     score_table,
 )
-from reports.statistics import FloatArray, Interval, mean_interval
+from reports.statistics import FloatArray, Interval, share_interval
 
 # Of points on the way and of bands, which are many: enough for a width that the eye reads.
 CURVE_RESAMPLES = 1000
@@ -64,7 +64,7 @@ def over_k(
         score = pass_score(k) if kind == "pass" else majority_score(k)
         values = score_table(evaluations, score, problems=problems)
         if np.isfinite(values).any():
-            interval = mean_interval(values, rng=rng, resamples=CURVE_RESAMPLES)
+            interval = share_interval(values, rng=rng, resamples=CURVE_RESAMPLES)
             points.append(Point(x=float(k), interval=interval))
     return tuple(points)
 
@@ -129,7 +129,7 @@ def _point(
     values = score_table(evaluations, score, problems=problems_of(evaluations))
     if not np.isfinite(values).any():
         return Point(x=x, interval=Interval(mean=np.nan, low=np.nan, high=np.nan))
-    return Point(x=x, interval=mean_interval(values, rng=rng, resamples=CURVE_RESAMPLES))
+    return Point(x=x, interval=share_interval(values, rng=rng, resamples=CURVE_RESAMPLES))
 
 
 def _running_means(values: FloatArray, width: int) -> FloatArray:

@@ -66,6 +66,7 @@ SCORES: Mapping[str, Score] = {
     "kl_to_start": kl_to_start,
 }
 OOD = "ood_pass@1"
+NO_SHARES = ("response_tokens", "kl_to_start")
 METRICS = (*SCORES, OOD)
 # Accuracies, of which differences between methods are tested; each is a family for Holm.
 TESTED = (PRIMARY, "greedy", "maj@16", "pass@16", OOD)

@@ -135,8 +135,8 @@ def mean_interval(
     comes from `half_width`, which the p value uses too: a percentile interval of 3 seeds has the
     spread of 2 and a normal tail, and covers as little as 70 %. This one covers 93 to 97 % from 3
     seeds on, more (up to 99 %) where neither seeds nor problems have an effect beyond noise, and
-    with 2 seeds wherever seeds have little. With one seed it says nothing about other runs. It is
-    not cut at the ends of the scores' range; scores that are all the same give it no width.
+    with 2 seeds wherever seeds have little. With one seed it says nothing about other runs. Scores
+    that are all the same give it no width.
     """
     means = bootstrap_means(scores, rng=rng, resamples=resamples)
     mean = float(np.nanmean(scores))
@@ -145,6 +145,14 @@ def mean_interval(
         scale = 2 * half_width(mean_error(mean_squares(scores)), level=LEVEL) / (high - low)
         low, high = mean - scale * (mean - low), mean + scale * (high - mean)
     return Interval(mean=mean, low=low, high=high)
+
+
+def share_interval(
+    scores: FloatArray, *, rng: np.random.Generator, resamples: int = RESAMPLES
+) -> Interval:
+    """The same of shares, cut at 0 and 1: no truth lies beyond, so it covers as much."""
+    whole = mean_interval(scores, rng=rng, resamples=resamples)
+    return Interval(mean=whole.mean, low=max(whole.low, 0.0), high=min(whole.high, 1.0))
 
 
 def paired_p_value(differences: FloatArray) -> float:

@@ -26,6 +26,7 @@ from reports.statistics import (
     mean_interval,
     paired_p_value,
     pass_at_k,
+    share_interval,
 )
 
 # The ways to choose; those of a verifier are followed by its name, as in "best:orm".
@@ -163,7 +164,7 @@ def paired_difference(a: FloatArray, b: FloatArray, *, rng: np.random.Generator)
     """
     differences = np.asarray(a - b, dtype=np.float64)
     return Difference(
-        interval=_interval(differences, rng),
+        interval=mean_interval(differences[None, :], rng=rng),
         p_value=paired_p_value(differences[None, :]),
         problems=int(np.isfinite(differences).sum()),
     )
@@ -298,7 +299,7 @@ def _check(ks: Sequence[int], most: int) -> None:
 
 
 def _interval(values: FloatArray, rng: np.random.Generator) -> Interval:
-    return mean_interval(values[None, :], rng=rng)
+    return share_interval(values[None, :], rng=rng)
 
 
 def _mean(values: Sequence[bool]) -> float:

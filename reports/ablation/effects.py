@@ -16,7 +16,14 @@ from reports.ablation.trials import (
     mean_known,
 )
 from reports.comparison import Verdict, verdict_of
-from reports.statistics import FloatArray, Interval, holm, mean_interval, paired_p_value
+from reports.statistics import (
+    FloatArray,
+    Interval,
+    holm,
+    mean_interval,
+    paired_p_value,
+    share_interval,
+)
 
 LEVELS_SHOWN = 8  # a factor with more distinct values is shown in bins of them
 _BINS, _TRIALS_A_BIN = 4, 3
@@ -200,7 +207,7 @@ def _main_effect(sweep: Sweep, factor: FactorRecord, rng: np.random.Generator) -
     for values in groups:
         members = tuple(s for s in settings if s.trial.levels[factor.name] in values)
         table = pooled(members)
-        interval = mean_interval(table[np.isfinite(table).any(axis=1)], rng=rng)
+        interval = share_interval(table[np.isfinite(table).any(axis=1)], rng=rng)
         levels.append(
             LevelMean(text=_group_text(values), values=values, settings=members, interval=interval)
         )

@@ -16,7 +16,7 @@ from reports.ablation.trials import SCORED, Sweep, level_text
 from reports.canvas import FigureFile, draw
 from reports.metrics import PRIMARY
 from reports.palette import INK, MUTED, PAPER, marks
-from reports.statistics import Interval, mean_interval
+from reports.statistics import Interval, share_interval
 
 _REASON = 20  # characters of a line in a cell
 _FAINT, _FULL = 0.06, 0.5  # opacities: ink stays readable on the fullest, in light and in dark
@@ -126,7 +126,7 @@ def _cell(sweep: Sweep, place: dict[str, Level], rng: np.random.Generator) -> He
         interval = settings[0].objectives[PRIMARY]
     elif settings:
         table = pooled(settings)
-        interval = mean_interval(table[np.isfinite(table).any(axis=1)], rng=rng)
+        interval = share_interval(table[np.isfinite(table).any(axis=1)], rng=rng)
     row, column = place.values()
     return HeatCell(
         row=row,

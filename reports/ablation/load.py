@@ -77,7 +77,11 @@ def read_ablation(record: Row, file: Path) -> Ablation:
         pruner=_one_of(record, "pruner", file, get_args(Pruner)),
         objectives=tuple(map(str, need(record, "objectives", file, list))),
         factors=tuple(factors),
-        trials=tuple(_trial(row, names, file) for row in need(record, "trials", file, list)),
+        trials=tuple(
+            _trial(row, names, file)
+            for row in need(record, "trials", file, list)
+            if row.get("levels") != {}  # a point that the sampler has not chosen yet
+        ),
         importances=None if importances is None else _numbers(importances, file),
         fits_bytes=None if fits_bytes is None else float(fits_bytes),
     )

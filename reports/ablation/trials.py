@@ -9,7 +9,7 @@ from reports.ablation.load import Ablation, FactorRecord, Level, Trial
 from reports.claims.effects import seed_effect
 from reports.load import Cell, Study
 from reports.metrics import PRIMARY, SCORES, problems_of, score_table
-from reports.statistics import FloatArray, Interval, mean_interval
+from reports.statistics import FloatArray, Interval, mean_interval, share_interval
 
 PEAK_BYTES = "peak_bytes"
 TOKENS_PER_SECOND = "tokens_per_second"
@@ -155,7 +155,7 @@ def _objectives(
     scores: FloatArray, cells: Sequence[Cell], rng: np.random.Generator
 ) -> dict[str, Interval]:
     known = np.isfinite(scores).any(axis=1)
-    found = {PRIMARY: mean_interval(scores[known], rng=rng)}
+    found = {PRIMARY: share_interval(scores[known], rng=rng)}
     for objective, measure in ((PEAK_BYTES, _peak_bytes), (TOKENS_PER_SECOND, _tokens_per_second)):
         by_seed = {c.seed: value for c in cells if (value := measure(c)) is not None}
         if by_seed:

@@ -10,7 +10,7 @@ from reports.claims.batches import metric_means
 from reports.claims.contrasts import OOD, accuracy
 from reports.claims.evidence import Evidence
 from reports.metrics import Score, greedy, pass_rate
-from reports.statistics import Interval, mean_interval
+from reports.statistics import Interval, share_interval
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -52,7 +52,7 @@ def _interval(evidence: Evidence, policy: str, split: str, score: Score) -> Inte
         table = accuracy(evidence, policy, split=split, score=score)
     except BakeoffError:
         return None
-    return mean_interval(table.values, rng=evidence.rng())
+    return share_interval(table.values, rng=evidence.rng())
 
 
 def _entropy(evidence: Evidence, policy: str) -> float | None:

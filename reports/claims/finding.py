@@ -9,7 +9,7 @@ from bakeoff.errors import BakeoffError
 from reports.claims.effects import Effect
 from reports.claims.rule import Verdict, above, below, within
 from reports.claims.scores import Scores
-from reports.statistics import mean_interval
+from reports.statistics import share_interval
 
 PER_CENT = "%"
 
@@ -100,9 +100,13 @@ def as_level(effect: Effect) -> Value:
 
 def accuracy_value(name: str, scores: Scores, *, rng: np.random.Generator) -> Value:
     """The mean of a table in per cent, with its interval over seeds and problems."""
-    interval = mean_interval(100 * scores.values, rng=rng)
+    interval = share_interval(scores.values, rng=rng)
     return Value(
-        name=name, value=interval.mean, unit=PER_CENT, low=interval.low, high=interval.high
+        name=name,
+        value=100 * interval.mean,
+        unit=PER_CENT,
+        low=100 * interval.low,
+        high=100 * interval.high,
     )
 
 

@@ -55,7 +55,7 @@ def test_levels_keep_their_type_when_they_come_from_a_file() -> None:
 
 def test_a_record_says_what_was_varied() -> None:
     factor = Factor(levels=(4, 8), low=2, high=64, log=True, baseline=8, unit="rollouts")
-    assert factor.record("group_size") == {
+    record = {
         "name": "group_size",
         "unit": "rollouts",
         "levels": [4, 8],
@@ -64,7 +64,15 @@ def test_a_record_says_what_was_varied() -> None:
         "log": True,
         "baseline": 8,
     }
-    assert Factor(levels=CLIPS).record("clip")["levels"] == ["narrow", "none"]
+    assert factor.record("group_size", sampled=True) == record
+    # A design of levels has no range, whatever the file declares for others.
+    assert factor.record("group_size", sampled=False) == record | {"low": None, "high": None}
+    assert Factor(levels=CLIPS).record("clip", sampled=False)["levels"] == ["narrow", "none"]
+
+
+def test_a_switch_is_recorded_by_name() -> None:
+    record = Factor(levels=(True, False)).record("critic", sampled=False)
+    assert (record["levels"], record["baseline"]) == (["true", "false"], "true")
 
 
 @pytest.mark.parametrize(

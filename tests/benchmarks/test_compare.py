@@ -33,7 +33,8 @@ methods:
   grpo: {kl_coefficient: 0.0}
 """
 
-# Arithmetic, but what it calls gold is wrong: the gate has to see it.
+# Arithmetic, but what it calls gold is wrong where it is tested: the gate has to see it. In
+# training it is right, or a run that is forced on would be stopped by its canary.
 WRONG_GOLD = """
 from bakeoff.tasks.arithmetic_task import ArithmeticTask
 
@@ -42,7 +43,7 @@ class WrongGold(ArithmeticTask):
     name = "wrong_gold"
 
     def gold_response(self, problem):
-        return f"#{int(problem.answer) + 1}"
+        return f"#{int(problem.answer) + ('/test/' in problem.id)}"
 """
 
 METRIC = {"mean": float, "low": float, "high": float}
@@ -107,7 +108,8 @@ def test_a_comparison_runs_to_its_report_and_is_not_repeated(tmp_path: Path) -> 
     assert [path.name for path in tmp_path.iterdir() if path.name != "suite.yaml"] == ["study"]
     record = read_json(study / "study.json")
     assert record["state"] == "finished"
-    assert record["gate"] == {"passed": True, "failed": [], "forced": False}
+    gate = {"passed": True, "failed": [], "forced": False, "shortened": True}
+    assert record["gate"] == gate
     assert "compare suite.yaml --out study" in record["command"]
 
     assert_schema_1(json.loads((study / "report" / "summary.json").read_text()))
@@ -147,7 +149,10 @@ def test_a_failing_gate_stops_unless_forced_and_then_voids_the_report(tmp_path: 
     assert line.startswith("bakeoff: the conformance gate failed")
     assert "gold answers are graded correct" in line and "--force" in line
     study = tmp_path / "study"
-    (cell,) = read_json(study / "study.json")["cells"]
+    record = read_json(study / "study.json")
+    (failure,) = record["gate"]["failed"]
+    assert failure["check"] == "gold answers are graded correct"
+    (cell,) = record["cells"]
     assert not (study / cell["directory"]).exists()
     assert not (study / "report").exists()
 

@@ -17,6 +17,7 @@ from reports.statistics import (
     paired_p_value,
     pass_at_k,
     probability_of_improvement,
+    share_interval,
 )
 
 # Standard error of a coverage near 95 %: 0.55 points.
@@ -273,3 +274,11 @@ def test_a_true_difference_is_found():
         interval = mean_interval(difference, rng=rng, resamples=100)
         better += verdict_of(interval, paired_p_value(difference)) == "better"
     assert better >= 45
+
+
+def test_an_interval_of_shares_ends_at_the_ends_of_their_range(rng):
+    scores = np.array([[1.0] * 20, [1.0] * 20, [1.0] * 15 + [0.0] * 5])
+    whole = mean_interval(scores, rng=np.random.default_rng(0))
+    cut = share_interval(scores, rng=np.random.default_rng(0))
+    assert whole.high > 1.0
+    assert (cut.mean, cut.low, cut.high) == (whole.mean, max(whole.low, 0.0), 1.0)

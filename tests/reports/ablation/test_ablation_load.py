@@ -57,6 +57,12 @@ def test_what_a_short_search_does_not_know_is_none():
     assert (found.importances, found.fits_bytes) == (None, None)
 
 
+def test_a_point_that_is_not_chosen_yet_is_no_trial():
+    waiting = RECORD["trials"][1] | {"number": 5, "levels": {}, "state": "waiting"}
+    found = read_ablation(RECORD | {"trials": [*RECORD["trials"], waiting]}, FILE)
+    assert [trial.number for trial in found.trials] == [3, 4]
+
+
 @pytest.mark.parametrize(
     ("where", "key", "value", "why"),
     [
