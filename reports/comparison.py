@@ -127,7 +127,8 @@ class _Scores:
     values: FloatArray
 
     def at(self, seeds: Sequence[int], problems: Sequence[str]) -> FloatArray:
-        rows = [self.seeds.index(seed) for seed in seeds]
+        row = {seed: index for index, seed in enumerate(self.seeds)}
+        rows = [row[seed] for seed in seeds]
         place = {problem: index for index, problem in enumerate(self.problems)}
         return self.values[np.ix_(rows, [place[problem] for problem in problems])]
 
@@ -297,8 +298,8 @@ def verdict_of(interval: Interval, p_value_holm: float) -> Verdict:
 
 
 def _by_seed(table: _Scores) -> FloatArray:
-    rows = [row for row in table.values if np.isfinite(row).any()]
-    return np.array([np.nanmean(row) for row in rows], dtype=np.float64)
+    known = np.isfinite(table.values).any(axis=1)
+    return np.asarray(np.nanmean(table.values[known], axis=1), dtype=np.float64)
 
 
 LEDGER_MEANS = (

@@ -2,8 +2,6 @@
 
 from collections.abc import Mapping, Sequence
 
-import numpy as np
-
 from reports.load import Cell, Study
 
 WHOLE = ""  # the component of a phase whose bytes are recorded as one number
@@ -18,7 +16,7 @@ def peak_bytes(cells: Sequence[Cell]) -> dict[str, dict[str, float]]:
             for component, count in parts.items():
                 found.setdefault(phase, {}).setdefault(component, []).append(float(count))
     return {
-        phase: {component: float(np.mean(counts)) for component, counts in parts.items()}
+        phase: {component: sum(counts) / len(counts) for component, counts in parts.items()}
         for phase, parts in found.items()
     }
 

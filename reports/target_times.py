@@ -5,7 +5,6 @@ from dataclasses import dataclass
 import numpy as np
 
 from reports.comparison import Comparison
-from reports.figures import is_offline
 from reports.load import Cell, Study
 from reports.metrics import PRIMARY, SCORES
 from reports.statistics import FloatArray
@@ -67,7 +66,7 @@ def target_times(study: Study, comparison: Comparison) -> TargetTimes | None:
 def _course(study: Study, cell: Cell, start: float) -> tuple[FloatArray, FloatArray]:
     """[E] device seconds and accuracies of a run, the common start first."""
     points = [(0.0, start)]
-    if is_offline(study, cell.method):
+    if cell.config.get("source") == "initial_policy":
         # Until its pool is paid for, the policy of an offline method is the start's.
         phases = cell.ledger.get("seconds") or {}
         points.append((sum(float(phases.get(p, 0.0)) for p in ("sample", "score")), start))
