@@ -15,7 +15,9 @@ UNKNOWN = "not recorded"
 _SOURCES = {
     "current_policy": "current policy",
     "initial_policy": "starting policy, pool sampled first",
+    "mixed_policy": "current policy, a share from the starting one",
     "demonstrations": "demonstrations",
+    "gold": "faultless solutions",
 }
 
 

@@ -72,3 +72,12 @@ def test_a_quick_form_is_smaller(name) -> None:
     assert set(declared) & OF_THE_STUDY
     for factor, levels in declared.get("levels", {}).items():
         assert set(levels) <= set(study.factors[factor].level_names)
+
+
+def test_the_help_of_the_command_names_every_study_and_docs_describe_it() -> None:
+    text = cli.commands["ablate"].help
+    assert text is not None
+    page = (STUDIES.parents[1] / "docs" / "ablations.md").read_text(encoding="utf-8")
+    for name in NAMES:
+        assert name in text.replace(",", " ").replace(".", " ").split()
+        assert f"| `{name}` |" in page

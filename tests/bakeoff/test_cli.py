@@ -502,3 +502,29 @@ def test_a_command_is_recorded_as_it_was_typed(monkeypatch: pytest.MonkeyPatch) 
 
     monkeypatch.setattr(sys, "argv", ["/usr/bin/bakeoff", "compare", "--seeds", "3"])
     assert command_line() == "bakeoff compare --seeds 3"
+
+
+@pytest.mark.slow
+def test_an_ablation_ends_with_what_opens_its_dashboards(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    study = tmp_path / "study.yaml"
+    study.write_text(
+        "study: tiny\n"
+        "title: Two sizes\n"
+        "question: Does the command run?\n"
+        "seeds: [1000, 1001]\n"
+        "factors: {group_size: {levels: [2, 4]}}\n"
+        "settings: {evaluation_problems: 4, final_samples: 2, max_response_tokens: 8, "
+        "problems_per_step: 2}\n"
+    )
+    out = tmp_path / "out"
+    arguments = ["ablate", str(study), "--budget-axis", "optimizer_steps", "--budget", "1"]
+    monkeypatch.setattr(sys, "argv", ["bakeoff", *arguments, "--out", str(out), "--no-tracking"])
+    main()
+    printed = capsys.readouterr().out
+    assert "2 of 2 trials complete" in printed
+    assert f"optuna-dashboard sqlite:///{out / 'optuna.db'}" in printed
+    assert "mlflow ui" not in printed
+    page = (out / "report" / "report.html").read_text(encoding="utf-8")
+    assert "Two sizes" in page and "Does the command run?" in page
