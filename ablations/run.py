@@ -8,7 +8,7 @@ import shlex
 import shutil
 import time
 from collections.abc import Callable, Mapping
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
@@ -21,7 +21,7 @@ from ablations.progress import TrialProgress
 from ablations.records import study_record
 from ablations.space import cells_of
 from ablations.storage import GRACE_SECONDS, TrialQueue, default_storage
-from ablations.study import Ablation, load_ablation, quick
+from ablations.study import Ablation, load_ablation, quick, redesigned
 from bakeoff import provenance
 from bakeoff.errors import BakeoffError, ConfigError
 from bakeoff.records import SCHEMA, read_json, write_json
@@ -42,6 +42,7 @@ class AblateOptions:
     """What the command line says beside settings."""
 
     quick: bool = False
+    design: str | None = None  # None: the study's
     trials: int | None = None
     workers: int | None = None  # None: one a core
     storage: str | None = None  # None: SQLite in the study's folder
@@ -113,9 +114,7 @@ def _chosen(name: str, options: AblateOptions) -> Ablation:
     ablation = load_ablation(name)
     if options.quick:
         ablation = quick(ablation)
-    if options.trials is not None:
-        ablation = replace(ablation, trials=options.trials)
-    return ablation
+    return redesigned(ablation, design=options.design, trials=options.trials)
 
 
 class _Run:

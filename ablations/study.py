@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, get_args
 
 from ablations.factors import Factor, Point
 from bakeoff.errors import ConfigError
@@ -19,6 +19,7 @@ DIRECTIONS: Mapping[str, Literal["maximize", "minimize"]] = {
     "peak_bytes": "minimize",
     "tokens_per_second": "maximize",
 }
+Design = Literal["grid", "leave_one_out", "quasi_random", "tpe"]
 FIXED_DESIGNS = ("grid", "leave_one_out")  # the levels alone make their points
 # Four differences of one sign have a p-value of 1/16, the first below the pruner's 0.1.
 WILCOXON_SEEDS = 5
@@ -44,7 +45,7 @@ class Ablation:
         int | None, "problems_per_step x group_size, held constant; none: problems_per_step is"
     ] = None
     design: Annotated[
-        Literal["grid", "leave_one_out", "quasi_random", "tpe"],
+        Design,
         "every combination; the baseline and each factor alone; Sobol points; or points that "
         "Optuna's TPE chooses after a first third of Sobol points",
     ] = "grid"
@@ -169,6 +170,21 @@ def quick(ablation: Ablation) -> Ablation:
         settings=ablation.settings | small,
         quick=None,
     )
+
+
+def redesigned(ablation: Ablation, *, design: str | None, trials: int | None) -> Ablation:
+    """The study with its factors in another design, or with more points; None keeps what it says.
+
+    Raises:
+        ConfigError: no such design, or one that the factors or the number of trials do not fit.
+    """
+    known: dict[str, Design] = {one: one for one in get_args(Design)}
+    if design is not None and design not in known:
+        raise ConfigError(f"unknown design {design!r}{suggestion(design, known)}")
+    chosen = ablation.design if design is None else known[design]
+    if trials is None and chosen not in FIXED_DESIGNS:
+        trials = ablation.trials
+    return replace(ablation, design=chosen, trials=trials)
 
 
 def _narrowed(factor: Factor, levels: list[Any]) -> Factor:

@@ -168,6 +168,7 @@ def evaluate(
 @cli.command()
 @click.argument("study")
 @click.option("--quick", is_flag=True, help="the study's small form, in minutes")
+@click.option("--design", help="grid, leave_one_out, quasi_random or tpe; default: the study's")
 @click.option("--trials", type=click.IntRange(1), help="points of a sampling design")
 @click.option("--workers", type=click.IntRange(1), help="trials at once; default: one a core")
 @click.option("--storage", help="of the trials; default: SQLite in the study's folder")
@@ -179,6 +180,7 @@ def evaluate(
 def ablate(
     study: str,
     quick: bool,
+    design: str | None,
     trials: int | None,
     workers: int | None,
     storage: str | None,
@@ -203,6 +205,7 @@ def ablate(
         overrides=given(flags),
         options=AblateOptions(
             quick=quick,
+            design=design,
             trials=trials,
             workers=workers,
             storage=storage,

@@ -3,7 +3,7 @@ from pathlib import Path
 import pytest
 import yaml
 
-from ablations.study import load_ablation, quick
+from ablations.study import load_ablation, quick, redesigned
 from bakeoff.errors import ConfigError
 
 CLIP = {"levels": {"narrow": {"clip_epsilon": 0.1}, "none": {"clip_epsilon": None}}}
@@ -126,3 +126,28 @@ def test_quick_takes_fewer_trials(declare) -> None:
 def test_a_quick_section_that_does_not_fit_is_refused(declare, section, told) -> None:
     with pytest.raises(ConfigError, match=told):
         quick(declare(factors={"clip": CLIP}, quick=section))
+
+
+def test_the_same_factors_serve_another_design(declare) -> None:
+    grid = declare(factors={"group_size": {"levels": [4, 8], **RANGE}, "clip": CLIP})
+    sampled = redesigned(grid, design="tpe", trials=9)
+    assert (sampled.design, sampled.trials, sampled.factors) == ("tpe", 9, grid.factors)
+    assert redesigned(sampled, design=None, trials=None) == sampled
+    assert redesigned(sampled, design=None, trials=12).trials == 12
+    assert redesigned(sampled, design="quasi_random", trials=None).trials == 9
+    alone = redesigned(sampled, design="leave_one_out", trials=None)
+    assert (alone.design, alone.trials) == ("leave_one_out", None)
+
+
+@pytest.mark.parametrize(
+    ("design", "trials", "told"),
+    [
+        ("tpe", None, "design tpe needs a number of trials"),
+        ("leave_one_out", 4, "design leave_one_out has as many trials as it has points"),
+        ("tree", 4, "unknown design 'tree'"),
+        ("gird", None, "did you mean 'grid'?"),
+    ],
+)
+def test_a_design_that_does_not_fit_is_refused(declare, design, trials, told) -> None:
+    with pytest.raises(ConfigError, match=told.replace("?", "[?]")):
+        redesigned(declare(factors={"clip": CLIP}), design=design, trials=trials)
