@@ -23,7 +23,7 @@ from reports.metrics import (
     score_table,
     unverified_samples,
 )
-from reports.power import seeds_needed
+from reports.power import minimum_detectable_difference, seeds_needed
 from reports.statistics import (
     RESAMPLES,
     FloatArray,
@@ -72,6 +72,8 @@ class Pair:
     # In all, to find a true difference of the observed size; None where no number to 1000 would,
     # where the verdict is in, or where nobody asked.
     seeds_needed: int | None = None
+    # The smallest true difference that so many runs find four times in five; None likewise.
+    detectable: float | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -241,7 +243,10 @@ def _pairs(
             interval = mean_interval(difference, rng=rng)
             verdict = verdict_of(interval, p_holm)
             planned = (
-                metric == PRIMARY and verdict == "inconclusive" and len(found) <= PLANNED_PAIRS
+                metric == PRIMARY
+                and len(found) <= PLANNED_PAIRS
+                # One problem cannot say how much problems differ.
+                and np.isfinite(difference).any(axis=0).sum() > 1
             )
             pairs.append(
                 Pair(
@@ -257,18 +262,13 @@ def _pairs(
                     p_value=p,
                     p_value_holm=p_holm,
                     verdict=verdict,
-                    seeds_needed=_seeds_needed(difference)
-                    if planned and len(found) <= PLANNED_PAIRS
+                    seeds_needed=seeds_needed(difference)
+                    if planned and verdict == "inconclusive"
                     else None,
+                    detectable=minimum_detectable_difference(difference) if planned else None,
                 )
             )
     return tuple(pairs)
-
-
-def _seeds_needed(differences: FloatArray) -> int | None:
-    """None also where one problem cannot say how much problems differ."""
-    several = np.isfinite(differences).any(axis=0).sum() > 1
-    return seeds_needed(differences) if several else None
 
 
 def winner_first(pair: Pair) -> Pair:

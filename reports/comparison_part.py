@@ -17,6 +17,7 @@ from reports.metrics import PRIMARY
 from reports.pair_figures import MATRIX_METHODS, differences, matrix
 from reports.palette import GREY, display_name, marks
 from reports.parts import Part
+from reports.score_figures import score_figure, score_profiles
 from reports.set_up import SetUp, set_up
 from reports.setting_tables import (
     cells_table,
@@ -49,6 +50,10 @@ def comparison_part(study: Study, *, rng: np.random.Generator) -> Part:
     times = target_times(study, comparison)
     figures = _figures(study, comparison, ranked, look, rng)
     tables = _tables(study, comparison, needed, look)
+    # A stream of its own leaves every other interval as it is.
+    profiles = score_profiles(study, look=look, rng=rng.spawn(1)[0])
+    if profiles:
+        figures["profile"] = [score_figure(profiles, look=look)]
     if times is not None:
         figures["targets"] = [profile_figure(times, look=look)]
         tables["targets"] = times_table(times, look=look)

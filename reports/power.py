@@ -69,27 +69,6 @@ def seeds_needed(differences: FloatArray, *, power: float = POWER) -> int | None
     return fewest
 
 
-def seeds_sentence(differences: FloatArray) -> str:
-    """What more seeds would do for a comparison, as a sentence for a reader.
-
-    Args:
-        differences: [S, P]; NaN where one of the two has no score.
-
-    Raises:
-        ConfigError: fewer than 2 problems.
-    """
-    seeds = _squares(differences).seeds
-    if seeds < 2:
-        return "one seed does not say how much runs differ: run at least 3"
-    needed = seeds_needed(differences)
-    if needed is None:
-        return f"even {MOST_SEEDS} seeds would not tell these apart on these problems"
-    if needed <= seeds:
-        return f"{seeds} seeds are enough for a true difference of this size"
-    more = needed - seeds
-    return f"about {more} more {'seed' if more == 1 else 'seeds'} would tell these apart"
-
-
 def _squares(differences: FloatArray) -> MeanSquares:
     problems = int(np.isfinite(differences).any(axis=0).sum())
     if problems < 2:

@@ -76,11 +76,13 @@ def _metric_table(name: str, comparison: Comparison, look: Look, metrics: Sequen
 def pair_table(pairs: Sequence[Pair], comparison: Comparison, *, name: str) -> Table:
     """Paired differences with intervals, tests, the verdict, and what an open one would take."""
     planned = any(pair.seeds_needed for pair in pairs)
+    powered = any(pair.detectable is not None for pair in pairs)
     rows = [
         (
             Entry(text=f"{display_name(p.a)} − {display_name(p.b)}"),
             Entry(text=p.metric),
             _points(p.difference, p.low, p.high),
+            *([number(_detectable(p.detectable))] if powered else []),
             number(f"{p.probability_of_improvement:.2f}"),
             number(_p_value(p.p_value)),
             number(_p_value(p.p_value_holm)),
@@ -95,6 +97,7 @@ def pair_table(pairs: Sequence[Pair], comparison: Comparison, *, name: str) -> T
             "pair",
             "metric",
             "difference, points",
+            *(["detectable, points"] if powered else []),
             "P(first > second)",
             "p",
             "p, Holm",
@@ -128,6 +131,10 @@ def _points(mean: float, low: float, high: float) -> Entry:
     points = (round(100 * value, 1) + 0.0 for value in (mean, low, high))
     text, start, end = (f"{value:+.1f}".replace("-", "−") for value in points)
     return Entry(text=text, detail=f"{start} to {end}", numeric=True)
+
+
+def _detectable(difference: float | None) -> str:
+    return "–" if difference is None else f"{100 * difference:.1f}"
 
 
 def _more(seeds: int | None) -> str:

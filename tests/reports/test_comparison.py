@@ -106,7 +106,7 @@ def test_the_summary_has_schema_1(make_study):
     assert ppo["ledger"]["peak_bytes"] == 640_000_000
     assert set(found["pairs"][0]) == {
         "a", "b", "metric", "difference", "low", "high", "probability_of_improvement", "p_value",
-        "p_value_holm", "verdict", "seeds_needed",
+        "p_value_holm", "verdict", "seeds_needed", "detectable",
     }  # fmt: skip
     assert set(found["gains"]["grpo"]["pass@1"]) == {"mean", "low", "high"}
 
@@ -136,3 +136,14 @@ def test_only_an_open_pair_is_told_how_many_seeds_it_needs(make_study):
             assert pair.seeds_needed is None
     open_pairs = [p for p in comparison.pairs_of("pass@1") if p.verdict == "inconclusive"]
     assert any(pair.seeds_needed for pair in open_pairs)
+
+
+def test_an_open_pair_is_smaller_than_what_its_runs_could_tell(make_study):
+    _, comparison = compared(make_study(problems=60))
+    for pair in comparison.pairs:
+        if pair.metric != "pass@1":
+            assert pair.detectable is None
+        elif pair.seeds_needed is not None and pair.seeds_needed > 3:
+            assert pair.detectable > abs(pair.difference)
+        elif pair.verdict != "inconclusive":
+            assert pair.detectable > 0

@@ -37,4 +37,6 @@ def test_an_open_pair_says_how_many_seeds_it_lacks(make_study):
     assert pair.seeds_needed is not None and pair.seeds_needed > 3
     table = pair_table([pair], comparison, name="pairs")
     assert table.columns[-1] == "more seeds, about"
+    shown = dict(zip(table.columns, table.rows[0], strict=True))["detectable, points"].text
+    assert shown == f"{100 * pair.detectable:.1f}"
     assert table.rows[0][-1].text == str(pair.seeds_needed - 3)
