@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import hashlib
+import shutil
 from collections.abc import Sequence
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -32,7 +34,9 @@ def resuming_changes_nothing(
         saved = _saved(straight, Path(folder, "saved"))
         resumed = engine_on_copy(world, config, algorithm.plan)
         resumed.load(saved)
-        differ = _different_files(saved, _saved(resumed, Path(folder, "loaded")))
+        loaded = _saved(resumed, Path(folder, "loaded"))
+        differ = _different_files(saved, loaded)
+        shutil.rmtree(loaded)  # gigabytes, of a large model
         bitwise = world.policy.model.device.type == "cpu"
         if bitwise:
             for engine in (straight, resumed):
@@ -61,8 +65,11 @@ def _saved(engine: LocalEngine, folder: Path) -> Path:
 
 def _different_files(one: Path, other: Path) -> list[str]:
     names = sorted({path.name for folder in (one, other) for path in folder.iterdir()})
-    return [n for n in names if _bytes(one / n) != _bytes(other / n)]
+    return [n for n in names if _digest(one / n) != _digest(other / n)]
 
 
-def _bytes(path: Path) -> bytes | None:
-    return path.read_bytes() if path.exists() else None
+def _digest(path: Path) -> str | None:
+    if not path.exists():
+        return None
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "blake2b").hexdigest()

@@ -83,6 +83,7 @@ def test_a_flag_reaches_the_methods_that_have_the_setting() -> None:
         "epochs": 2,
         "kl_coefficient": 0.5,
         "accept_above": None,
+        "offline_share": 0.0,
     }
     assert settings["grpo"]["kl_coefficient"] == 0.5
     assert settings["grpo"]["epochs"] == 2

@@ -4,6 +4,7 @@ import torch
 
 from algorithms import PRESETS
 from algorithms.registry import build
+from bakeoff.conformance import gate
 from bakeoff.conformance.gate import GOLD_PROBLEMS_SHORTENED, run_checks
 from bakeoff.settings import cell_config
 
@@ -31,8 +32,21 @@ def test_shortened_leaves_out_gold_answers_and_resumes_only(world):
     assert failed(short) == []
     missing = {check.name for check in whole} - {check.name for check in short}
     # PPO has the most models, so its resume has the most to lose.
-    assert missing == {"resume is bitwise (online_rft)", "resume is bitwise (grpo)"}
+    assert {name for name in missing if "gradient" not in name} == {
+        "resume is bitwise (online_rft)",
+        "resume is bitwise (grpo)",
+    }
+    both = {f"gradient ignores micro-batches and padding ({name})" for name in names}
+    assert {check.name for check in short} - {check.name for check in whole} == both
     assert short[0].detail.startswith(f"{GOLD_PROBLEMS_SHORTENED} of {GOLD_PROBLEMS_SHORTENED}")
+
+
+def test_a_large_model_is_not_saved_for_a_comparison(world, monkeypatch):
+    monkeypatch.setattr(gate, "SMALL_PARAMETERS", world.policy.model.num_parameters() - 1)
+    names = [check.name for check in run_checks(world, arms(["grpo"]), shortened=True)]
+    assert not any(name.startswith("resume") for name in names)
+    names = [check.name for check in run_checks(world, arms(["grpo"]), shortened=False)]
+    assert "resume is bitwise (grpo)" in names
 
 
 def test_the_checks_leave_the_policy_as_it_was(world):

@@ -18,8 +18,10 @@ def failed(checks):
     return [check.name.partition(" (")[0] for check in checks if not check.passed]
 
 
-def checked(world, config, probes, algorithm=None):
-    return gradient_checks(world, config, algorithm or build(PRESETS["grpo"]), probes)
+def checked(world, config, probes, algorithm=None, *, together=False):
+    return gradient_checks(
+        world, config, algorithm or build(PRESETS["grpo"]), probes, together=together
+    )
 
 
 class NormalisesInTheMicroBatch(GRPO):
@@ -47,7 +49,8 @@ class ReadsPadding(GRPO):
 
 
 def test_a_sound_method_passes(world, config, probes):
-    assert failed(checked(world, config, probes)) == []
+    for together in (False, True):
+        assert failed(checked(world, config, probes, together=together)) == []
 
 
 @pytest.mark.parametrize(
@@ -63,6 +66,8 @@ def test_a_method_that_averages_over_the_wrong_rows_or_columns_fails(
 ):
     algorithm = method(PRESETS["grpo"])
     assert failed(checked(world, config, probes, algorithm)) == [fault]
+    both = "gradient ignores micro-batches and padding"
+    assert failed(checked(world, config, probes, algorithm, together=True)) == [both]
 
 
 def masks_pad_tokens(rollouts, *, pad_token_id):
