@@ -22,7 +22,7 @@ from reports.metrics import PRIMARY, SCORES, problems_of, score_table
 from reports.palette import GREY, MUTED, display_name
 
 _STEPS = 32  # thresholds between a pass rate of 0 and of 1
-_DRAWS = 5_000_000  # scores drawn for one band: large studies need fewer resamples
+_DRAWS = 1_000_000  # scores drawn for one band: large studies need fewer resamples
 _DOTTED = (0, (4, 3))
 
 
