@@ -95,8 +95,8 @@ def half_width(error: MeanError, *, level: float) -> float:
     Student's t over the means of seeds is exact where problems have no effect, and over those of
     problems where seeds have none. Between them each part of the variance has its own t, weighted
     by the parts (Cochran and Cox, Experimental Designs, 1950). One t with Satterthwaite's degrees
-    of freedom would take a seed part that is small by chance for a known one, and cover 92 %
-    instead of 95 % at 3 seeds.
+    of freedom would take a seed part that is small by chance for a known one, and cover too
+    little at 3 seeds.
     """
     tail = (1 - level) / 2
     widths = [0.0]

@@ -139,7 +139,7 @@ def mean_interval(
 
     The bootstrap says how the width is shared out below and above the mean. How wide it is in all
     comes from `half_width`, which the p value uses too: a percentile interval of 3 seeds has the
-    spread of 2 and a normal tail, and covers as little as 70 %. This one covers 93 to 97 % from 3
+    spread of 2 and a normal tail, and covers too little. This one covers 93 to 97 % from 3
     seeds on, more (up to 99 %) where neither seeds nor problems have an effect beyond noise, and
     with 2 seeds wherever seeds have little. With one seed it says nothing about other runs. Scores
     that are all the same give it no width.
