@@ -36,6 +36,10 @@ def study_record(
     """
     points = planned_points(ablation)
     trials = [_trial(folder, number, point) for number, point in enumerate(points)]
+    cells = _once(cell for trial in trials for cell in trial.pop("cells"))
+    of_trial: dict[int, list[dict[str, Any]]] = {}
+    for cell in cells:
+        of_trial.setdefault(cell["trial"], []).append(cell)
     return {
         "kind": "ablation",
         "study": ablation.study,
@@ -44,7 +48,7 @@ def study_record(
         "budget": {"axis": config.budget.budget_axis.value, "value": config.budget.budget},
         "seeds": list(ablation.seeds),
         "methods": list(dict.fromkeys(trial["arm"] for trial in trials if trial["arm"])),
-        "cells": _once(cell for trial in trials for cell in trial.pop("cells")),
+        "cells": cells,
         "ablation": {
             "title": ablation.title,
             "question": ablation.question,
@@ -55,7 +59,10 @@ def study_record(
                 factor.record(name, sampled=ablation.design not in FIXED_DESIGNS)
                 for name, factor in ablation.factors.items()
             ],
-            "trials": trials,
+            "trials": [
+                trial | {"cost": _cost(folder, of_trial.get(trial["number"], ()))}
+                for trial in trials
+            ],
             "importances": importances,
             "fits_bytes": ablation.fits_bytes,
             "setup": list(setup),
@@ -72,15 +79,11 @@ def _trial(folder: Path, number: int, point: Mapping[str, Any]) -> dict[str, Any
             "levels": {name: plain_level(level) for name, level in point.items()},
             "state": "waiting",
             "reason": "",
-            "retry_of": None,
             "values": None,
             "intermediate": [],
-            "cost": dict.fromkeys(COSTS, 0.0),
             "cells": [],
         }
-    trial = read_json(file)
-    # A retried trial keeps its number, so none is the retry of another one.
-    return trial | {"retry_of": None, "cost": _cost(folder, trial["cells"])}
+    return read_json(file)
 
 
 def _cost(folder: Path, cells: Sequence[Mapping[str, Any]]) -> dict[str, float]:
@@ -94,7 +97,7 @@ def _cost(folder: Path, cells: Sequence[Mapping[str, Any]]) -> dict[str, float]:
 
 
 def _once(cells: Iterable[dict[str, Any]]) -> list[dict[str, Any]]:
-    """Two trials at the same point share their cells, which are then the first one's."""
+    """Two trials at the same point share their cells, which are then the first one's to pay for."""
     found: dict[str, dict[str, Any]] = {}
     for cell in cells:
         found.setdefault(cell["directory"], cell)

@@ -17,9 +17,10 @@ from optuna.trial import TrialState
 from rich.console import Console
 
 from ablations.designs import planned_points
+from ablations.journal import journal_file
 from ablations.progress import TrialProgress
 from ablations.records import study_record
-from ablations.space import cells_of
+from ablations.space import cells_of, flags_beside_setup
 from ablations.storage import GRACE_SECONDS, TrialQueue, default_storage
 from ablations.study import Ablation, load_ablation, quick, redesigned
 from bakeoff import provenance
@@ -59,7 +60,7 @@ class Done:
     """Where an ablation that has been run can be looked at."""
 
     folder: Path
-    storage: str
+    storage: str  # as Optuna's dashboard takes it
     tracking_uri: str | None  # None: not tracked
 
 
@@ -107,7 +108,8 @@ def run_ablation(
             + "; run the same command again to try them once more"
         )
     tracking_uri = run.tracking_uri if options.tracking else None
-    return Done(folder=run.folder, storage=run.storage, tracking_uri=tracking_uri)
+    storage = str(journal_file(run.storage) or run.storage)
+    return Done(folder=run.folder, storage=storage, tracking_uri=tracking_uri)
 
 
 def _chosen(name: str, options: AblateOptions) -> Ablation:
@@ -169,6 +171,14 @@ class _Run:
             BakeoffError: one of them failed.
         """
         done = self._setup()
+        flags = flags_beside_setup(self._ablation, self._overrides)
+        if flags and len(done) < len(self._ablation.setup):
+            self._console.print(
+                f"{', '.join(flags)}: of the trials alone, not of the set-up commands; to change "
+                "those, copy the study file",
+                highlight=False,
+                soft_wrap=True,
+            )
         for command in self._ablation.setup[len(done) :]:
             self._console.print(f"set-up: bakeoff {command} …", highlight=False)
             parts = shlex.split(command)

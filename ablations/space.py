@@ -11,10 +11,12 @@ from ablations.factors import Level, plain_level
 from ablations.study import Ablation
 from bakeoff.config import CellConfig
 from bakeoff.errors import ConfigError
-from bakeoff.settings import cell_config
+from bakeoff.settings import cell_config, section_names
 from benchmarks.methods import method_defaults
 from benchmarks.suite import Cell, load_suite
 
+# What set-up commands have options for too: who responds, to what, and how.
+WORLD = ("model", "task", "sampling")
 # Choosing on what is reported later would flatter the choice, so the test split stays unseen.
 JUDGED_ON = {"evaluation_split": "validation", "ood_problems": 0, "evaluate_start": False}
 
@@ -63,16 +65,22 @@ def arm_name(point: Mapping[str, Level]) -> str:
     return " ".join(f"{name}={_text(level)}" for name, level in point.items())
 
 
+def flags_beside_setup(ablation: Ablation, overrides: Mapping[str, Any]) -> list[str]:
+    """Flags that change the world of the trials, while set-up commands keep the one they state."""
+    names = section_names()
+    world = {name for section in WORLD for name in names[section]}
+    return [_flag(name) for name in overrides if ablation.setup and name in world]
+
+
 def _require_own_say(
     overrides: Mapping[str, Any], ablation: Ablation, varied: Mapping[str, Any]
 ) -> None:
     held = {"seed"} if ablation.rollouts_per_step is None else {"seed", "problems_per_step"}
     for name in overrides:
         if name in varied or name in held:
-            flag = "--" + name.replace("_", "-")
             raise ConfigError(
-                f"{flag} does nothing: study {ablation.study!r} says what {name} is in each trial; "
-                "leave it out, or copy the study file and change it"
+                f"{_flag(name)} does nothing: study {ablation.study!r} says what {name} is in each "
+                "trial; leave it out, or copy the study file and change it"
             )
 
 
@@ -85,6 +93,10 @@ def _with_rollouts(config: CellConfig, rollouts: int) -> CellConfig:
     return replace(
         config, training=replace(config.training, problems_per_step=rollouts // group_size)
     )
+
+
+def _flag(name: str) -> str:
+    return "--" + name.replace("_", "-")
 
 
 def _placed(value: Any, folder: Path) -> Any:

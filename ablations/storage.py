@@ -14,6 +14,7 @@ from optuna.storages import RDBStorage, RetryHeartbeatStaleTrialCallback
 from optuna.trial import FrozenTrial, TrialState
 
 from ablations.designs import planned_points, pruner, sampler
+from ablations.journal import LivingJournal, journal_file
 from ablations.study import DIRECTIONS, Ablation
 from bakeoff.errors import ConfigError
 from bakeoff.locks import exclusive
@@ -37,7 +38,7 @@ class TrialQueue:
 
     Args:
         ablation: what is declared.
-        url: of the storage: SQLite, or a server that many machines reach.
+        url: of the storage: SQLite, a journal, or a server that many machines reach.
         folder: of the study.
         name: of the study in the storage, where others may have been declared with the same one.
         grace_seconds: see `GRACE_SECONDS`.
@@ -149,13 +150,22 @@ class TrialQueue:
         return trials
 
     def _alone(self) -> AbstractContextManager[None]:
-        """SQLite locks no rows: two workers could take the same trial."""
+        """SQLite locks no rows: two workers could take the same trial, as of no other storage."""
         return nullcontext() if self._locks_rows else exclusive(self._lock)
 
 
 def _reached(
     url: str, heartbeat_seconds: int, *, grace_seconds: int, retry: RetryHeartbeatStaleTrialCallback
-) -> RDBStorage:
+) -> RDBStorage | LivingJournal:
+    if (file := journal_file(url)) is not None:
+        try:
+            return LivingJournal(file, heartbeat_seconds, grace_seconds=grace_seconds, retry=retry)
+        except (OSError, ValueError, LookupError, TypeError) as error:
+            raise ConfigError(
+                f"--storage {url} cannot be used as a journal ({_first_line(error)}); name a file "
+                "that a study has begun, or one that does not exist yet in a folder that does"
+            ) from None
+
     from sqlalchemy.engine import make_url
     from sqlalchemy.exc import ArgumentError, DBAPIError, NoSuchModuleError
 
@@ -171,9 +181,9 @@ def _reached(
         )
     except (ArgumentError, NoSuchModuleError, ImportError) as error:
         raise ConfigError(
-            f"--storage {url} cannot be used ({_first_line(error)}); SQLite is sqlite:///FILE, "
-            "PostgreSQL postgresql+psycopg://USER@HOST/DATABASE with pip install "
-            "'bakeoff[postgresql]'"
+            f"--storage {url} cannot be used ({_first_line(error)}); SQLite is sqlite:///FILE, a "
+            "journal journal:FILE, PostgreSQL postgresql+psycopg://USER@HOST/DATABASE with "
+            "pip install 'bakeoff[postgresql]'"
         ) from None
     except DBAPIError as error:
         shown = make_url(url).render_as_string(hide_password=True)

@@ -171,7 +171,10 @@ def evaluate(
 @click.option("--design", help="grid, leave_one_out, quasi_random or tpe; default: the study's")
 @click.option("--trials", type=click.IntRange(1), help="points of a sampling design")
 @click.option("--workers", type=click.IntRange(1), help="trials at once; default: one a core")
-@click.option("--storage", help="of the trials; default: SQLite in the study's folder")
+@click.option(
+    "--storage",
+    help="of the trials: SQLite (default, in the study's folder), journal:FILE or a server",
+)
 @click.option("--out", type=_path, help="study folder; default: runs/<study>")
 @click.option("--force", is_flag=True, help='go on after a failed gate, marked "not comparable"')
 @click.option("--tracking-uri", help="MLflow; default: SQLite in the folder above the study")

@@ -181,6 +181,7 @@ class _Comparison:
                 "budget": {"axis": axis, "value": value},
                 "seeds": list(self._suite.seeds),
                 "methods": list(self._suite.methods),
+                "tuning": self._suite.tuning,
                 "cells": [
                     {"method": cell.arm, "seed": cell.seed, "directory": cell.name}
                     for cell in self._cells

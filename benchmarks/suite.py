@@ -27,6 +27,9 @@ class Suite:
         dict[str, dict[str, Any] | None],
         "arm -> settings of its own; `method` among them where the arm's name is not the method's",
     ]
+    tuning: Annotated[
+        str | None, "folder of the ablation that chose the settings; the report adds up its cost"
+    ] = None
     quick: Annotated[
         dict[str, Any] | None, "what --quick replaces: seeds, settings, and settings of arms"
     ] = None

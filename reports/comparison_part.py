@@ -9,7 +9,7 @@ from reports.canvas import FigureFile, short_count
 from reports.ceilings import ceilings_table
 from reports.comparison import Comparison, Pair, compare, summary, winner_first
 from reports.cost_figures import memory, seconds
-from reports.cost_tables import cost_table, phase_table, ranking_table, set_up_table
+from reports.cost_tables import cost_table, phase_table, ranking_table, set_up_table, tuning_table
 from reports.figures import AXIS_NAMES, Look, curves, curves_over_k, is_offline, results
 from reports.load import Study
 from reports.memory import memory_meaning
@@ -35,6 +35,7 @@ from reports.tabular import Table
 from reports.target_figures import profile_figure, times_table
 from reports.target_times import target_times
 from reports.transcripts import exhibits
+from reports.tuning import tuning
 from reports.verdict import gate_line, sentences
 
 _BESIDE = 5  # methods whose matrix fits beside the other figure
@@ -119,6 +120,7 @@ def _tables(
         "phases": phase_table(study),
         "set_up": set_up_table(needed),
         "ranking": ranking_table(comparison, needed),
+        "tuning": tuning_table(tuning(study)),
         "ceilings": ceilings_table(study, comparison, look=look),
         "settings": settings_table(study),
         "own_settings": own_settings_table(study),

@@ -13,6 +13,7 @@ from reports.metrics import PRIMARY
 from reports.palette import PHASES, display_name
 from reports.set_up import SetUp
 from reports.tabular import Entry, Table, number
+from reports.tuning import Tuning
 from reports.verdict import duration, size
 
 _COUNTS = {
@@ -111,6 +112,37 @@ def set_up_table(rows: Sequence[SetUp]) -> Table:
         ),
         records=tuple(asdict(one) for one in rows),
     )
+
+
+def tuning_table(rows: Sequence[Tuning]) -> Table:
+    """What choosing the settings took, apart from what the methods spent with them."""
+    return Table(
+        name="tuning",
+        columns=(
+            "method",
+            "tuned in",
+            "settings tried",
+            "cells",
+            "device time",
+            "sampled tokens",
+        ),
+        rows=tuple(
+            (
+                Entry(text=display_name(one.method) if one.method else "all"),
+                Entry(text=one.source),
+                number("–" if one.settings is None else str(one.settings)),
+                number("–" if one.cells is None else str(one.cells)),
+                number(_recorded(one.device_seconds, duration)),
+                number(_recorded(one.sampled_tokens, short_count)),
+            )
+            for one in rows
+        ),
+        records=tuple(asdict(one) for one in rows),
+    )
+
+
+def _recorded(value: float | None, text: Callable[[float], str]) -> str:
+    return "not recorded" if value is None else text(value)
 
 
 def ranking_table(comparison: Comparison, rows: Sequence[SetUp]) -> Table:

@@ -99,6 +99,7 @@ class Study:
     start_transcripts: tuple[Row, ...]
     methods: tuple[str, ...]  # with a finished cell, in the order asked for
     ablation: Ablation | None = None  # what the methods are settings of; of an ablation alone
+    tuning: tuple[str, ...] = ()  # folders of the studies that settings were chosen by, as named
 
     # A report asks for a method's cells hundreds of times: a search each would take a minute.
     _by_method: Mapping[str, tuple[Cell, ...]] = field(init=False, repr=False, compare=False)
@@ -165,6 +166,7 @@ def load_study(path: Path, *, metrics: Sequence[str] = METRIC_KEYS) -> Study:
         start_transcripts=tuple(read_lines(path / records.START / "transcripts.jsonl")),
         methods=tuple(dict.fromkeys([m for m in asked if m in done] + [c.method for c in cells])),
         ablation=None if ablation is None else read_ablation(ablation, file),
+        tuning=(str(study["tuning"]),) if study.get("tuning") else (),
     )
 
 
@@ -172,7 +174,7 @@ def _load_cells(
     path: Path, entries: Sequence[Row], file: Path, metrics: Sequence[str]
 ) -> tuple[list[Cell | Skipped], list[str]]:
     """The cells, and what their canaries found."""
-    # A trial that was tried again names the folder of the first attempt once more.
+    # Trials at the same point share their folders.
     listed = {str(need(entry, "directory", file, str)): entry for entry in entries}
     read = partial(_cell, path, file=file, metrics=tuple(metrics))
     if len(listed) < PARALLEL_FROM:

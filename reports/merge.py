@@ -113,6 +113,7 @@ def _pooled(studies: Sequence[Study]) -> Study:
         start={seed: splits for study in reversed(studies) for seed, splits in study.start.items()},
         start_transcripts=next((s.start_transcripts for s in studies if s.start_transcripts), ()),
         methods=tuple(_distinct(method for study in studies for method in study.methods)),
+        tuning=tuple(_distinct(source for study in studies for source in study.tuning)),
     )
 
 

@@ -4,12 +4,13 @@ from collections.abc import Sequence
 
 from matplotlib.axes import Axes
 from matplotlib.patches import Rectangle
-from matplotlib.ticker import MaxNLocator
 
-from reports.canvas import FigureFile, draw, names_inches, signed, vertical_grid
+from reports.canvas import FigureFile, draw, names_inches
 from reports.comparison import Pair
+from reports.interval_marks import interval_rows
 from reports.metrics import PRIMARY
-from reports.palette import BETTER, INK, MUTED, OPEN, PAPER, WORSE, display_name
+from reports.palette import BETTER, INK, OPEN, PAPER, WORSE, display_name
+from reports.statistics import Interval
 
 MATRIX_METHODS = 12  # of more, a cell would be too small to read
 _GROUNDS = {"better": BETTER, "worse": WORSE, "inconclusive": OPEN}
@@ -20,23 +21,14 @@ def differences(pairs: Sequence[Pair]) -> FigureFile:
     """Every paired difference in pass@1 with its interval; inconclusive ones hollow and grey."""
     names = [f"{display_name(p.a)} − {display_name(p.b)}" for p in pairs]
 
+    rows = [
+        (name, Interval(mean=pair.difference, low=pair.low, high=pair.high), pair.verdict)
+        for name, pair in zip(names, pairs, strict=True)
+    ]
+
     def paint(axes: Axes) -> None:
-        axes.axvline(0, color=MUTED, lw=1.0)
-        for row, pair in enumerate(pairs):
-            clear = pair.verdict != "inconclusive"
-            colour = INK if clear else MUTED
-            axes.plot([pair.low, pair.high], [row, row], color=colour, lw=2.4 if clear else 1.4)
-            axes.plot(
-                pair.difference, row, "o", ms=8, mec=colour, mfc=colour if clear else PAPER, mew=1.4
-            )
-        axes.set_yticks(range(len(pairs)), names)
-        axes.tick_params(axis="y", labelcolor=INK)
-        axes.set_ylim(len(pairs) - 0.4, -0.6)
-        axes.spines["left"].set_visible(False)
-        axes.xaxis.set_major_locator(MaxNLocator(6))
-        axes.xaxis.set_major_formatter(lambda value, _: signed(value))
-        vertical_grid(axes)
-        axes.set_xlabel(f"difference in {PRIMARY}, points, 95 % interval")
+        label = f"difference in {PRIMARY}, points, 95 % interval"
+        interval_rows(axes, rows, ticks=6, label=label)
 
     return draw(
         "differences",

@@ -21,11 +21,11 @@ from reports.canvas import (
     names_inches,
     percent_axis,
     short_count,
-    signed,
     vertical_grid,
 )
 from reports.curves import learning_curve
 from reports.figures import AXIS_NAMES
+from reports.interval_marks import interval_rows
 from reports.metrics import PRIMARY
 from reports.palette import INK, MUTED, PAPER, marks
 from reports.statistics import Interval
@@ -93,25 +93,12 @@ def baseline_figure(sweep: Sweep, ranking: Ranking) -> FigureFile | None:
     names = [labels[number] for number, _ in found]
 
     def paint(axes: Axes) -> None:
-        axes.axvline(0, color=MUTED, lw=1.0)
-        for row, (_, contrast) in enumerate(found):
-            clear = contrast.verdict != "inconclusive"
-            colour = INK if clear else MUTED
-            interval = contrast.interval
-            axes.plot(
-                [interval.low, interval.high], [row, row], color=colour, lw=2.4 if clear else 1.4
-            )
-            axes.plot(
-                interval.mean, row, "o", ms=8, mec=colour, mfc=colour if clear else PAPER, mew=1.4
-            )
-        axes.set_yticks(range(len(found)), names)
-        axes.tick_params(axis="y", labelcolor=INK)
-        axes.set_ylim(len(found) - 0.4, -0.6)
-        axes.spines["left"].set_visible(False)
-        axes.xaxis.set_major_locator(MaxNLocator(5))
-        axes.xaxis.set_major_formatter(lambda value, _: signed(value))
-        vertical_grid(axes)
-        axes.set_xlabel(f"{PRIMARY} minus the baseline's, points")
+        interval_rows(
+            axes,
+            [(name, c.interval, c.verdict) for name, (_, c) in zip(names, found, strict=True)],
+            ticks=5,
+            label=f"{PRIMARY} minus the baseline's, points",
+        )
 
     listed = "; ".join(
         f"{name} {100 * contrast.interval.mean:+.1f} points, {contrast.verdict}"

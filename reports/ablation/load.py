@@ -39,7 +39,6 @@ class Trial:
     levels: Mapping[str, Level]  # by factor
     state: TrialState
     reason: str  # why it was pruned or failed; empty otherwise
-    retry_of: int | None  # the number of the attempt before
     values: Mapping[str, float] | None  # by objective; None until it is complete
     intermediate: tuple[float, ...]  # running mean of the first objective after each seed
     cost: Mapping[str, float]  # device_seconds, wall_seconds, sampled_tokens, flops
@@ -118,7 +117,6 @@ def _trial(row: Row, factors: set[str], file: Path) -> Trial:
         levels={name: need(levels, name, file, (*_NUMBER, str)) for name in levels},
         state=_one_of(row, "state", file, get_args(TrialState)),
         reason=str(row.get("reason") or ""),
-        retry_of=_optional(row, "retry_of", file, int),
         values=None if values is None else _numbers(values, file),
         intermediate=tuple(map(float, row.get("intermediate") or ())),
         cost=_numbers(need(row, "cost", file, dict), file),

@@ -76,7 +76,6 @@ def _trial_row(
     names = [str(trial.number)]
     names += ["best"] * (ranking is not None and setting is ranking.best)
     names += ["baseline"] * (setting is not None and setting is sweep.baseline)
-    names += [f"again {trial.retry_of}"] * (trial.retry_of is not None)
     share = setting.zero_variance_share if setting else None
     return (
         Entry(text=", ".join(names)),
@@ -96,7 +95,7 @@ def _trial_row(
 
 def _trial_record(trial: Trial, setting: Setting | None) -> dict[str, Any]:
     record: dict[str, Any] = {"trial": trial.number, "arm": trial.arm} | dict(trial.levels)
-    record |= {"state": trial.state, "reason": trial.reason, "retry_of": trial.retry_of}
+    record |= {"state": trial.state, "reason": trial.reason}
     record["n_seeds"] = len(setting.seeds) if setting else 0
     for objective, interval in (setting.objectives if setting else {}).items():
         record |= {objective: interval.mean, f"{objective}_low": interval.low,

@@ -6,9 +6,9 @@ from dataclasses import dataclass
 import numpy as np
 
 from reports.ablation.load import Ablation, FactorRecord, Level, Trial
-from reports.claims.effects import seed_effect
 from reports.load import Cell, Study
 from reports.metrics import PRIMARY, SCORES, problems_of, score_table
+from reports.seed_statistics import seed_interval
 from reports.statistics import FloatArray, Interval, mean_interval, share_interval
 
 PEAK_BYTES = "peak_bytes"
@@ -159,7 +159,7 @@ def _objectives(
     for objective, measure in ((PEAK_BYTES, _peak_bytes), (TOKENS_PER_SECOND, _tokens_per_second)):
         by_seed = {c.seed: value for c in cells if (value := measure(c)) is not None}
         if by_seed:
-            found[objective] = seed_effect(objective, by_seed, unit="", policies=()).interval
+            found[objective] = seed_interval(by_seed.values())
     return found
 
 

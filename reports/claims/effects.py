@@ -4,13 +4,12 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
-from scipy import stats
 
 from reports.claims.scores import Scores
-from reports.statistics import LEVEL, FloatArray, Interval, holm, mean_interval, paired_p_value
+from reports.seed_statistics import seed_interval, seed_p_value
+from reports.statistics import Interval, holm, mean_interval, paired_p_value
 
 POINTS = "points"
-_ROUNDING = 1e-9  # seeds that differ by less are equal
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -66,13 +65,13 @@ def seed_effect(
         unit: of the numbers.
         policies: whose.
     """
-    values = np.array(list(by_seed.values()), dtype=np.float64)
+    values = tuple(by_seed.values())
     return Effect(
         name=name,
         unit=unit,
-        interval=_t_interval(values),
-        p_of=lambda mean: _t_test(values, mean),
-        p_value_holm=_t_test(values, 0.0),
+        interval=seed_interval(values),
+        p_of=lambda mean: seed_p_value(values, mean),
+        p_value_holm=seed_p_value(values, 0.0),
         policies=tuple(policies),
         seeds=tuple(by_seed),
     )
@@ -82,22 +81,3 @@ def holm_adjusted(effects: Sequence[Effect]) -> tuple[Effect, ...]:
     """The effects as one family: their p values adjusted for each other."""
     adjusted = holm([effect.p_of(0.0) for effect in effects])
     return tuple(replace(e, p_value_holm=p) for e, p in zip(effects, adjusted, strict=True))
-
-
-def _t_interval(values: FloatArray) -> Interval:
-    mean, seeds = float(values.mean()), len(values)
-    if seeds < 2:
-        return Interval(mean=mean, low=-np.inf, high=np.inf)
-    half = float(stats.t.ppf((1 + LEVEL) / 2, seeds - 1) * stats.sem(values))
-    return Interval(mean=mean, low=mean - half, high=mean + half)
-
-
-def _t_test(values: FloatArray, mean: float) -> float:
-    seeds, off = len(values), abs(float(values.mean()) - mean)
-    if seeds < 2:
-        return 1.0
-    error = float(stats.sem(values))
-    if error <= _ROUNDING * max(1.0, abs(mean)):
-        # Without any spread: the exact sign-flip test.
-        return 1.0 if off <= _ROUNDING * max(1.0, abs(mean)) else 2.0 ** (1 - seeds)
-    return float(2 * stats.t.sf(off / error, seeds - 1))

@@ -74,7 +74,6 @@ def test_a_study_record_says_what_was_asked_and_how_far_it_is(study_of_four, fol
         "levels": {"learning_rate": 2e-3},
         "state": "pruned",
         "reason": "",
-        "retry_of": None,
         "values": None,
         "intermediate": [0.5],
         "cost": None,
@@ -88,7 +87,7 @@ def test_a_study_record_says_what_was_asked_and_how_far_it_is(study_of_four, fol
 
 
 def test_the_cost_of_a_trial_is_the_sum_over_its_cells(study_of_four, folder) -> None:
-    whole, pruned, _, waiting = (
+    whole, pruned, again, waiting = (
         t["cost"] for t in written(study_of_four, folder)["ablation"]["trials"]
     )
     assert whole == {
@@ -99,6 +98,8 @@ def test_the_cost_of_a_trial_is_the_sum_over_its_cells(study_of_four, folder) ->
     }
     assert pruned == {name: value / 2 for name, value in whole.items()}
     assert waiting == dict.fromkeys(whole, 0.0)
+    # At the point of the first: nothing was trained for it.
+    assert again == waiting
 
 
 def test_a_cell_that_has_spent_nothing_yet_costs_nothing(declare, folder) -> None:

@@ -3,7 +3,7 @@ from pathlib import Path
 
 import pytest
 
-from ablations.space import arm_name, cells_of
+from ablations.space import arm_name, cells_of, flags_beside_setup
 from bakeoff.config import as_record
 from bakeoff.errors import ConfigError
 from bakeoff.records import config_hash
@@ -148,6 +148,14 @@ def test_settings_may_point_into_the_studys_folder(declare) -> None:
     model = {"reward": "model", "reward_model": "{folder}/orm"}
     study = declare(factors={"reward_from": {"levels": {"model": model}}})
     assert cells(study, {"reward_from": "model"})[0].config.reward.reward_model == "runs/tiny/orm"
+
+
+def test_flags_that_the_set_up_commands_do_not_get_are_told(declare) -> None:
+    overrides = {"model": "./other", "learning_rate": 1e-5, "max_response_tokens": 32}
+    with_setup = declare(setup=["sample --out {folder}/samples.jsonl"])
+    assert flags_beside_setup(with_setup, overrides) == ["--model", "--max-response-tokens"]
+    assert flags_beside_setup(with_setup, {"learning_rate": 1e-5}) == []
+    assert flags_beside_setup(declare(), overrides) == []
 
 
 def test_an_arm_is_named_by_its_levels() -> None:

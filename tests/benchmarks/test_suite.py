@@ -61,6 +61,19 @@ def test_the_quick_matrix_is_the_suite_with_its_quick_section() -> None:
         quick(suite())
 
 
+def test_a_suite_may_name_the_study_that_chose_its_settings(tmp_path: Path) -> None:
+    file = tmp_path / "suite.yaml"
+    text = "study: toy\nseeds: [0]\nsettings: {budget: 9}\nmethods: {grpo: {}}\n"
+    file.write_text(text + "tuning: runs/learning_rate\nquick: {budget: 3}\n")
+    tuned = load_suite(file)
+    assert tuned.tuning == quick(tuned).tuning == "runs/learning_rate"
+    file.write_text(text)
+    plain = load_suite(file)
+    assert plain.tuning is None
+    # It says where settings came from, and is none of them.
+    assert matrix(plain, {}) == matrix(tuned, {})
+
+
 def test_cells_come_seed_by_seed() -> None:
     assert [(cell.seed, cell.method) for cell in matrix(suite(), {})] == [
         (0, "online_rft"), (0, "grpo"), (1, "online_rft"), (1, "grpo"),

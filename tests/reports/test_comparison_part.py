@@ -1,7 +1,9 @@
 import numpy as np
 
+from bakeoff.records import read_json, write_json
 from reports.comparison_part import comparison_part
 from reports.load import load_study
+from reports.write import write_report
 
 
 def part_of(path):
@@ -35,3 +37,18 @@ def test_of_many_pairs_those_with_the_best_method_are_on_the_axis(make_study):
     (figure,) = part.figures["differences"]
     assert figure.alt.count("GRPO minus arm") == figure.alt.count(" minus ") == 6
     assert len(part.tables["pairs"].rows) == 21
+
+
+def test_what_tuning_took_is_shown_or_said_to_be_unknown(make_study):
+    path = make_study(methods=("grpo",), seeds=(0,))
+    page = write_report(path)
+    assert "Tuning: not recorded." in (path / "report/report.md").read_text()
+    assert "Tuning: not recorded." in page.read_text()
+    record = read_json(path / "study.json")
+    write_json(path / "study.json", record | {"tuning": "runs/rates"})
+    page = write_report(path)
+    assert "<h3>Tuning</h3>" in page.read_text()
+    text = (path / "report/report.md").read_text()
+    assert "Tuning: not recorded." not in text
+    (row,) = (line for line in text.splitlines() if "runs/rates" in line)
+    assert row.count("not recorded") == 2

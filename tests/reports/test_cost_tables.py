@@ -2,9 +2,10 @@ import numpy as np
 import pytest
 
 from reports.comparison import compare
-from reports.cost_tables import cost_table, phase_table, ranking_table, set_up_table
+from reports.cost_tables import cost_table, phase_table, ranking_table, set_up_table, tuning_table
 from reports.load import load_study
 from reports.set_up import SetUp
+from reports.tuning import Tuning
 
 
 def text(table):
@@ -57,3 +58,23 @@ def test_there_is_no_second_ranking_where_the_budget_knows_every_cost(make_study
     study = load_study(make_study(methods=("rft", "grpo"), seeds=(0,)))
     comparison = compare(study, rng=np.random.default_rng(0))
     assert ranking_table(comparison, [needs("rft", 90.0, charged=True)]).rows == ()
+
+
+def test_tuning_is_told_method_by_method_and_never_called_zero():
+    table = tuning_table(
+        [
+            Tuning(
+                source="runs/rates",
+                method="grpo",
+                settings=5,
+                cells=10,
+                device_seconds=300.0,
+                sampled_tokens=4e6,
+            ),
+            Tuning(source="runs/gone"),
+        ]
+    )
+    rows = text(table)
+    assert rows["GRPO"] == ["runs/rates", "5", "10", "5.0 min", "4M"]
+    assert rows["all"] == ["runs/gone", "–", "–", "not recorded", "not recorded"]
+    assert table.records[0]["sampled_tokens"] == 4e6

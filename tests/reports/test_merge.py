@@ -38,6 +38,14 @@ def test_comparisons_in_the_same_world_are_one_study(two):
     assert found.of("grpo")[0].transcripts and found.of("ppo")[0].transcripts
 
 
+def test_a_pool_names_every_search_that_chose_settings_once(two):
+    for path, source in zip(two, ("runs/rates", "runs/sizes"), strict=True):
+        edit(path / "study.json", tuning=source)
+    a, b = map(load_study, two)
+    (found,) = merge([a, b, replace(b, path=a.path)])
+    assert found.tuning == ("runs/rates", "runs/sizes")
+
+
 def test_a_cell_that_several_studies_hold_counts_once(two):
     a = load_study(two[0])
     (found,) = merge([a, a])

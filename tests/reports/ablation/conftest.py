@@ -32,7 +32,6 @@ def trial(number: int, levels: Mapping[str, Any], rate: float, **changes: Any) -
         "levels": dict(levels),
         "state": "complete",
         "reason": "",
-        "retry_of": None,
         "rate": rate,
         "seeds": None,
         "kl": 0.1,
@@ -68,7 +67,7 @@ def write_ablation(
                           "trial": one["number"]})  # fmt: skip
             rates = np.clip(one["rate"] + skill + seed_shift * index, 0.0, 1.0)
             _write_cell(path / directory, one, seed, rates, rng if noise else None)
-    shown = ("number", "arm", "levels", "state", "reason", "retry_of")
+    shown = ("number", "arm", "levels", "state", "reason")
     records.write_json(
         path / "study.json",
         {
@@ -227,9 +226,9 @@ def full_grid(tmp_path: Path) -> Path:
 
 @pytest.fixture
 def holed_grid(tmp_path: Path) -> Path:
-    """3 x 3 with a pruned trial and one that failed twice."""
+    """3 x 3 with a pruned trial, one that failed, and one more at the same point."""
     trials = grid_trials(HOLES)
-    again = trials[8] | {"number": 9, "retry_of": 8}
+    again = trials[8] | {"number": 9}
     return write_ablation(
         tmp_path / "holed-grid",
         factors=GRID_FACTORS,

@@ -22,11 +22,11 @@ RECORD = {
          "baseline": None},
     ],
     "trials": [
-        {"number": 3, "arm": "a", "state": "complete", "reason": "", "retry_of": None,
+        {"number": 3, "arm": "a", "state": "complete", "reason": "",
          "levels": {"group_size": 8, "loss": "token", "kl_coefficient": 0.04},
          "values": {"pass@1": 0.71}, "intermediate": [0.7, 0.71],
          "cost": {"device_seconds": 80.1, "sampled_tokens": 800000}},
-        {"number": 4, "arm": "b", "state": "failed", "reason": "killed", "retry_of": 2,
+        {"number": 4, "arm": "b", "state": "failed", "reason": "killed",
          "levels": {"group_size": 4, "loss": "token", "kl_coefficient": 0.04},
          "values": None, "intermediate": [], "cost": {}},
     ],
@@ -45,9 +45,7 @@ def test_every_field_of_the_record_is_kept():
     assert found.trials[0].values == {"pass@1": 0.71}
     assert found.trials[0].intermediate == (0.7, 0.71)
     assert found.trials[0].cost["sampled_tokens"] == 800_000
-    assert (found.trials[1].values, found.trials[1].retry_of, found.trials[1].reason) == (
-        None, 2, "killed",
-    )  # fmt: skip
+    assert (found.trials[1].values, found.trials[1].reason) == (None, "killed")
     assert found.importances == {"group_size": 0.7, "kl_coefficient": 0.3}
     assert found.fits_bytes == 8e9
 

@@ -2,10 +2,10 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
-from scipy import stats
 
 from reports.claims.effects import holm_adjusted, seed_effect, table_effect
 from reports.claims.scores import Scores
+from reports.seed_statistics import seed_interval, seed_p_value
 from reports.statistics import paired_p_value
 
 
@@ -30,33 +30,14 @@ def test_a_table_becomes_points_with_the_p_of_the_paired_test(rng):
     assert (effect.unit, effect.seeds, effect.margin) == ("points", (0, 1, 2), 2.0)
 
 
-def test_one_number_a_seed_is_student_s_t():
-    effect = seed_effect("fall", {0: 0.1, 2: 0.3, 5: 0.2}, unit="nats", policies=["a"])
-    expected = stats.ttest_1samp([0.1, 0.3, 0.2], 0.0)
-    interval = expected.confidence_interval()
-    assert effect.p_of(0.0) == pytest.approx(expected.pvalue)
-    assert (effect.interval.low, effect.interval.high) == pytest.approx(
-        (interval.low, interval.high)
-    )
-    # By hand: mean 0.2, standard error 0.1 / sqrt 3, t(0.975, 2) = 4.3027.
-    assert effect.interval.high == pytest.approx(0.2 + 4.3027 * 0.1 / 3**0.5, abs=1e-5)
-    assert effect.seeds == (0, 2, 5)
-
-
-def test_one_seed_has_no_interval_and_cannot_be_significant():
-    effect = seed_effect("fall", {0: 0.4}, unit="nats", policies=["a"])
-    assert (effect.interval.low, effect.interval.mean, effect.interval.high) == (
-        -np.inf,
-        0.4,
-        np.inf,
-    )
-    assert effect.p_of(0.0) == 1.0
-
-
-def test_equal_numbers_in_every_seed_have_the_p_of_sign_flips():
-    effect = seed_effect("fall", {0: 0.5, 1: 0.5, 2: 0.5}, unit="nats", policies=["a"])
-    assert effect.p_of(0.0) == 0.25
-    assert effect.p_of(0.5) == 1.0
+def test_one_number_a_seed_has_the_statistics_of_seeds():
+    values = (0.1, 0.3, 0.2)
+    effect = seed_effect("fall", dict(zip((0, 2, 5), values, strict=True)), unit="nats",
+                         policies=["a"])  # fmt: skip
+    assert effect.interval == seed_interval(values)
+    assert effect.p_value_holm == effect.p_of(0.0) == seed_p_value(values, 0.0)
+    assert effect.p_of(0.25) == seed_p_value(values, 0.25)
+    assert (effect.seeds, effect.policies) == ((0, 2, 5), ("a",))
 
 
 def test_holm_adjusts_within_the_family():
