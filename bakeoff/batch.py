@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from bisect import bisect_left
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, fields, replace
 from typing import TypeVar
@@ -176,22 +177,29 @@ def narrow(credit: Credit, batch: TokenBatch) -> Credit:
 
 
 def micro_batches(batch: TokenBatch, *, max_tokens: int, rows: Tensor) -> Iterator[Tensor]:
-    """Cuts `rows` into index tensors of similar length, each at most `max_tokens` padded tokens.
+    """Cuts `rows` into as few index tensors as `max_tokens` allows, of similar sizes.
 
-    A single row longer than `max_tokens` still forms a cut of its own.
+    Rows of similar length share a cut. A cut counts its rows at the longest of them, which is the
+    most that packing makes of it; a single row above `max_tokens` still forms a cut of its own.
     """
-    prompt_lengths = batch.attention_mask[:, : batch.prompt_length].sum(dim=1)
-    response_lengths = batch.response_mask.sum(dim=1)
-    order = rows[torch.argsort((prompt_lengths + response_lengths)[rows], stable=True)]
-    cut: list[int] = []
-    longest_prompt = longest_response = 0
-    for row in order.tolist():
-        prompt = max(longest_prompt, int(prompt_lengths[row]))
-        response = max(longest_response, int(response_lengths[row]))
-        if cut and (len(cut) + 1) * (prompt + response) > max_tokens:
-            yield torch.tensor(cut)
-            cut, prompt, response = [], int(prompt_lengths[row]), int(response_lengths[row])
-        cut.append(row)
-        longest_prompt, longest_response = prompt, response
-    if cut:
-        yield torch.tensor(cut)
+    lengths = batch.attention_mask.sum(dim=1)[rows]
+    order = torch.argsort(lengths, stable=True)
+    ascending = lengths[order].tolist()
+    fewest = len(_cuts(ascending, max_tokens))
+    # The smallest size that needs no more cuts is the one that balances them.
+    sizes = range(1, max_tokens + 1)
+    size = sizes[bisect_left(sizes, -fewest, key=lambda size: -len(_cuts(ascending, size)))]
+    return (rows[order[start:end]] for start, end in _cuts(ascending, size))
+
+
+def _cuts(ascending: Sequence[int], size: int) -> list[tuple[int, int]]:
+    """Start and end of stretches whose count times last, and longest, length is at most `size`."""
+    cuts: list[tuple[int, int]] = []
+    start = 0
+    for end, length in enumerate(ascending):
+        if end > start and (end + 1 - start) * length > size:
+            cuts.append((start, end))
+            start = end
+    if ascending:
+        cuts.append((start, len(ascending)))
+    return cuts

@@ -23,6 +23,8 @@ from bakeoff.interfaces import Algorithm, Plan, RewardFunction, RolloutSource, S
 from bakeoff.ledger import Ledger
 from bakeoff.locks import exclusive_folder
 from bakeoff.loop import Trainer
+from bakeoff.memory.components import Component
+from bakeoff.memory.owners import weight_tensors
 from bakeoff.memory.tracker import PeakMemory
 from bakeoff.models.flops import flops_model
 from bakeoff.records import RunDirectory
@@ -46,10 +48,11 @@ def run_cell(
     directory: RunDirectory,
     *,
     echo: Echo | None = None,
+    memory: Callable[[torch.device], PeakMemory] = PeakMemory,
 ) -> None:
     """Trains one cell to its budget, from its last checkpoint if there is one.
 
-    `echo` gets a line a batch, for people.
+    `echo` gets a line a batch, for people; `memory` makes what measures it.
 
     Raises:
         ConfigError: before anything is written.
@@ -66,7 +69,7 @@ def run_cell(
         if directory.state == "finished":
             say(f"{directory.path} is finished already")
             return
-        _build_and_run(config, algorithm, directory, record, echo)
+        _build_and_run(config, algorithm, directory, record, echo, memory)
 
 
 def _build_and_run(
@@ -75,6 +78,7 @@ def _build_and_run(
     directory: RunDirectory,
     record: dict[str, Any],
     echo: Echo | None,
+    memory: Callable[[torch.device], PeakMemory],
 ) -> None:
     try:
         world = build_world(config)
@@ -82,7 +86,8 @@ def _build_and_run(
         _record_unfit(error, directory, record, Ledger(PeakMemory(torch.device("cpu"))))
         raise
     try:
-        _run(world, algorithm, directory, record, echo)
+        ledger = Ledger(memory(world.policy.model.device))
+        _run(world, algorithm, directory, record, ledger, echo)
     finally:
         world.verifier.close()
 
@@ -92,9 +97,9 @@ def _run(
     algorithm: Algorithm,
     directory: RunDirectory,
     record: dict[str, Any],
+    ledger: Ledger,
     echo: Echo | None,
 ) -> None:
-    ledger = Ledger(PeakMemory(world.policy.model.device))
     try:
         # Whatever the settings can get wrong comes out here, before there is a folder.
         run = _Run(world, algorithm, directory, ledger, echo)
@@ -163,6 +168,8 @@ class _Run:
                 init_seed=world.seeds.initialisation,
             )
             reward = load_reward(config.reward, world.reward_context())
+        self._ledger.watch(self._engine.memory_owners)
+        self._ledger.watch(lambda: {Component.REWARD_MODEL: weight_tensors(scoring_model(reward))})
         _require_rewards(algorithm.plan, reward)
         self._refit = build_refit(algorithm.plan.iteration, reward, world, self._ledger)
         prompts = world.training_prompts()
@@ -249,6 +256,7 @@ class _Run:
                     share=plan.offline_share,
                     autocast_dtype=autocast_dtype(self._config.model),
                 )
+                self._ledger.watch(lambda: {Component.REFERENCE: weight_tensors(mixed.initial)})
                 return LiveSource(replace(maker, sampler=mixed), rounds=plan.sampling_rounds)
             case Source.INITIAL_POLICY:
                 if plan.pool is None:

@@ -47,19 +47,19 @@ def latest_checkpoint(checkpoints: Path) -> Path | None:
     return whole[-1] if whole else None
 
 
-def save_module(path: Path, module: nn.Module) -> None:
-    """Writes parameters and persistent buffers, tied ones once."""
-    save_file({name: t.contiguous() for name, t in _tensors(module).items()}, path)
+def save_module(path: Path, module: nn.Module, *, shared: nn.Module | None = None) -> None:
+    """Writes parameters and persistent buffers, tied ones once, and those of `shared` not."""
+    save_file({n: t.contiguous() for n, t in own_tensors(module, shared=shared).items()}, path)
 
 
-def load_module(path: Path, module: nn.Module) -> None:
+def load_module(path: Path, module: nn.Module, *, shared: nn.Module | None = None) -> None:
     """Copies what `save_module` wrote into a module of the same shape.
 
     Raises:
         BakeoffError: other names or shapes than the module's.
     """
     stored = load_file(path)
-    own = _tensors(module)
+    own = own_tensors(module, shared=shared)
     if stored.keys() != own.keys():
         odd = sorted(stored.keys() ^ own.keys())[:3]
         raise BakeoffError(f"{path} does not belong to this model: {odd} are in only one of them")
@@ -70,6 +70,18 @@ def load_module(path: Path, module: nn.Module) -> None:
     with torch.no_grad():
         for name, tensor in own.items():
             tensor.copy_(stored[name])
+
+
+def own_tensors(module: nn.Module, *, shared: nn.Module | None) -> dict[str, Tensor]:
+    """Parameters and persistent buffers by name, tied ones once, without the tensors of `shared`.
+
+    They are the module's own storage, without gradient.
+    """
+    # named_parameters lists a tied weight once; safetensors refuses shared memory.
+    buffers = {name: b for name, b in module.named_buffers() if name in module.state_dict()}
+    tensors = dict(module.named_parameters()) | buffers
+    there = set() if shared is None else {id(t) for t in (*shared.parameters(), *shared.buffers())}
+    return {name: t.detach() for name, t in tensors.items() if id(t) not in there}
 
 
 def save_optimizer(path: Path, optimizer: torch.optim.Optimizer) -> None:
@@ -109,9 +121,3 @@ def load_random_state(path: Path) -> None:
             torch.set_rng_state(state)
         else:
             torch.cuda.set_rng_state(state, int(name.removeprefix("cuda")))
-
-
-def _tensors(module: nn.Module) -> dict[str, Tensor]:
-    # named_parameters lists a tied weight once; safetensors refuses shared memory.
-    buffers = {name: b for name, b in module.named_buffers() if name in module.state_dict()}
-    return {name: p.detach() for name, p in module.named_parameters()} | buffers

@@ -1,18 +1,28 @@
 """Whether weights are the ones they were."""
 
 import torch
-from torch import nn
+from torch import Tensor, nn
 
 # Integers of the same width, so that the bits are read and nothing is converted.
 _BITS = {1: torch.int8, 2: torch.int16, 4: torch.int32, 8: torch.int64}
+_STRETCH = 1 << 22  # weights; 64 MiB of integers, whatever the model's size
 
 
 def weights_checksum(module: nn.Module) -> int:
-    """The sum of the bit patterns of all parameters: changing any one weight changes it.
+    """A sum of the bit patterns of all parameters, each times an odd number of its place.
 
-    Weights that only change places leave it as it is. One pass over memory, on their device.
+    Modulo 2^64, so that changing any one weight changes it; weights that change places or by
+    opposite amounts show too. One pass over memory, on their device.
     """
-    return sum(
-        int(parameter.detach().view(_BITS[parameter.element_size()]).sum(dtype=torch.int64))
-        for parameter in module.parameters()
-    )
+    total, before = 0, 0
+    for parameter in module.parameters():
+        bits = parameter.detach().view(_BITS[parameter.element_size()]).flatten()
+        for start in range(0, len(bits), _STRETCH):
+            total += _weighted_sum(bits[start : start + _STRETCH], before + start)
+        before += len(bits)
+    return total % 2**64
+
+
+def _weighted_sum(bits: Tensor, first: int) -> int:
+    places = torch.arange(first, first + len(bits), device=bits.device)
+    return int((bits.to(torch.int64) * (2 * places + 1)).sum())

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +13,7 @@ from algorithms import PRESETS
 from bakeoff import __version__
 from bakeoff.commands.annotate import annotate
 from bakeoff.commands.grade import grade
+from bakeoff.commands.profile import profile_command
 from bakeoff.commands.reward_model import reward_model
 from bakeoff.commands.sample import sample
 from bakeoff.errors import BakeoffError, ConfigError
@@ -294,6 +296,21 @@ cli.add_command(annotate)
 cli.add_command(grade)
 cli.add_command(reward_model)
 cli.add_command(sample)
+
+
+def _methods() -> Any:
+    from benchmarks import methods
+
+    return methods
+
+
+def _draw_profile(record: Mapping[str, Any], folder: Path) -> list[Path]:
+    from reports.memory_figures import write_profile_figures
+
+    return write_profile_figures(record, folder)
+
+
+cli.add_command(profile_command(tuple(PRESETS), methods=_methods, draw=_draw_profile))
 
 
 def command_line() -> str:

@@ -1,6 +1,6 @@
 """The seams of the harness. Everything else implements one of these."""
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import Enum
 from pathlib import Path
@@ -11,6 +11,7 @@ from transformers import PreTrainedModel
 
 from bakeoff.batch import Credit, Outputs, TokenBatch, TokenLosses
 from bakeoff.config import Aggregation, SamplingConfig
+from bakeoff.memory.components import Component
 from bakeoff.types import Completion, Problem, Prompt, Reward, Rollout, Split
 
 
@@ -308,6 +309,10 @@ class Engine(Protocol):
 
     def frozen_checksums(self) -> Mapping[str, int]:
         """A checksum of every frozen copy by its name; only `refresh_reference` changes one."""
+        ...
+
+    def memory_owners(self) -> Mapping[Component, Iterable[Tensor]]:
+        """The tensors that it holds now, by what they are for."""
         ...
 
     def publish_policy(self, sampler: Sampler) -> None:

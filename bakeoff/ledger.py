@@ -8,6 +8,7 @@ from contextlib import contextmanager
 from typing import Any
 
 from bakeoff.config import BudgetAxis, BudgetConfig
+from bakeoff.memory.owners import Owners
 from bakeoff.memory.tracker import PeakMemory
 from bakeoff.types import Rollout
 
@@ -38,13 +39,20 @@ class Ledger:
     @contextmanager
     def phase(self, name: str) -> Iterator[None]:
         """Charges the enclosed wall-clock seconds and peak bytes to a phase."""
-        self._memory.start()
-        start = time.perf_counter()
-        try:
-            yield
-        finally:
-            self.seconds[name] = self.seconds.get(name, 0.0) + time.perf_counter() - start
-            self._memory.stop(name)
+        with self._memory.phase(name):
+            start = time.perf_counter()
+            try:
+                yield
+            finally:
+                self.seconds[name] = self.seconds.get(name, 0.0) + time.perf_counter() - start
+
+    def begin_batch(self, index: int) -> None:
+        """Later phases are of this rollout batch."""
+        self._memory.batch = index
+
+    def watch(self, owners: Owners) -> None:
+        """Attributes the bytes of later phases to components; what exists now is of `load`."""
+        self._memory.watch(owners)
 
     def count_rollouts(self, rollouts: Sequence[Rollout], *, sampling_flops: float) -> None:
         """Books freshly sampled rollouts."""
@@ -88,18 +96,21 @@ class Ledger:
 
     def snapshot(self) -> dict[str, Any]:
         """The ledger as a record."""
-        return self._counters() | {
-            "seconds": dict(self.seconds),
-            "device_seconds": self.device_seconds,
-            "wall_seconds": self.wall_seconds,
-            # Of the whole charged cell, so that arms with cheap and dear updates compare.
-            "tokens_per_second": self.sampled_tokens / max(self.device_seconds, 1e-9),
-            "sampling_tokens_per_second": self.sampled_tokens
-            / max(self.seconds.get("sample", 0.0), 1e-9),
-            "training_tokens_per_second": self.trained_tokens
-            / max(self.seconds.get("update", 0.0), 1e-9),
-            "peak_bytes": dict(self._memory.peak_bytes),
-        }
+        return (
+            self._counters()
+            | {
+                "seconds": dict(self.seconds),
+                "device_seconds": self.device_seconds,
+                "wall_seconds": self.wall_seconds,
+                # Of the whole charged cell, so that arms with cheap and dear updates compare.
+                "tokens_per_second": self.sampled_tokens / max(self.device_seconds, 1e-9),
+                "sampling_tokens_per_second": self.sampled_tokens
+                / max(self.seconds.get("sample", 0.0), 1e-9),
+                "training_tokens_per_second": self.trained_tokens
+                / max(self.seconds.get("update", 0.0), 1e-9),
+            }
+            | self._memory.record()
+        )
 
     def restore(self, record: Mapping[str, Any]) -> None:
         """Continues from a snapshot."""
@@ -107,7 +118,7 @@ class Ledger:
             setattr(self, name, record[name])
         self.seconds = dict(record["seconds"])
         self._wall_before = record["wall_seconds"]
-        self._memory.peak_bytes = dict(record["peak_bytes"])
+        self._memory.restore(record)
 
     def _counters(self) -> dict[str, float]:
         return {

@@ -112,6 +112,7 @@ class Trainer:
 
     def _batch(self, index: int) -> Metrics:
         plan, ledger = self.algorithm.plan, self.ledger
+        ledger.begin_batch(index)
         rollouts = self.source.draw(index)
         if self.refit is not None:
             self.refit.observe(rollouts)

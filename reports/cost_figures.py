@@ -1,29 +1,21 @@
-"""What a cell cost in figures: seconds by activity, peak bytes by phase and component."""
-
-from collections.abc import Mapping, Sequence
-from itertools import cycle
+"""What a cell cost in figures: seconds by activity, peak bytes by phase."""
 
 import numpy as np
 from matplotlib.axes import Axes
-from matplotlib.ticker import FuncFormatter, MaxNLocator
 
 from reports.canvas import FigureFile, draw, names_inches, vertical_grid
 from reports.figures import Look
 from reports.load import Study
-from reports.memory import WHOLE, peak_bytes
+from reports.memory import peak_bytes, peak_components
+from reports.memory_figures import phase_figures
 from reports.palette import (
-    COMPONENT_COLOURS,
     GREY,
     INK,
-    MUTED,
     PAPER,
     PHASE_COLOURS,
     PHASES,
     display_name,
 )
-from reports.verdict import size
-
-_ORDER = tuple(phase for group in PHASES.values() for phase in group)
 
 
 def seconds(study: Study, *, look: Look) -> FigureFile:
@@ -88,104 +80,13 @@ def seconds_by_activity(study: Study, method: str) -> dict[str, float]:
 
 
 def memory(study: Study, *, look: Look) -> list[FigureFile]:
-    """Peak bytes of every phase, one figure a method on one scale, components stacked."""
-    peaks = {m: peak_bytes(study.of(m)) for m in study.methods if look[m] is not GREY}
-    peaks = {method: by_phase for method, by_phase in peaks.items() if by_phase}
-    if not peaks:
-        return []
-    totals = [sum(parts.values()) for by_phase in peaks.values() for parts in by_phase.values()]
-    phases = [p for p in _ORDER if any(p in by_phase for by_phase in peaks.values())]
-    phases += sorted({p for by_phase in peaks.values() for p in by_phase} - set(phases))
-    # One order for all methods, so that a component has one colour.
-    sizes: dict[str, float] = {}
-    for parts in (parts for by_phase in peaks.values() for parts in by_phase.values()):
-        for component, count in parts.items():
-            sizes[component] = max(count, sizes.get(component, 0.0))
-    components = sorted((one for one in sizes if one != WHOLE), key=lambda one: -sizes[one])
-    colours = dict(zip(components, cycle(COMPONENT_COLOURS), strict=False))
-    return [
-        _memory(
-            f"memory-{index}",
-            method,
-            peaks[method],
-            phases=phases,
-            colours={WHOLE: COMPONENT_COLOURS[0]} | colours,
-            limit=1.2 * max(totals),
-        )
-        for index, method in enumerate(peaks)
-    ]
+    """Peak bytes of every phase, one figure a method on one scale, components stacked.
 
-
-def _memory(
-    name: str,
-    method: str,
-    by_phase: Mapping[str, Mapping[str, float]],
-    *,
-    phases: Sequence[str],
-    colours: Mapping[str, str],
-    limit: float,
-) -> FigureFile:
-    components = [one for one in colours if any(one in parts for parts in by_phase.values())]
-    by_component = components != [WHOLE]
-    legend = 0.3 + 0.2 * (-(-len(components) // 3)) if by_component else 0.0
-
-    def paint(axes: Axes) -> None:
-        left = np.zeros(len(phases))
-        for component in components:
-            values = np.array([by_phase.get(phase, {}).get(component, 0.0) for phase in phases])
-            axes.barh(
-                range(len(phases)),
-                values,
-                left=left,
-                height=0.6,
-                color=colours[component],
-                edgecolor=PAPER,
-                linewidth=0.8,
-                label=component.replace("_", " "),
-            )
-            left += values
-        for row, total in enumerate(left):
-            if total:
-                axes.annotate(
-                    size(total),
-                    xy=(total, row),
-                    xytext=(4, 0),
-                    textcoords="offset points",
-                    va="center_baseline",
-                    fontsize=9,
-                    color=MUTED,
-                )
-        axes.set_yticks(range(len(phases)), phases)
-        axes.tick_params(axis="y", labelcolor=INK)
-        axes.invert_yaxis()
-        axes.set_xlim(0, limit)
-        axes.spines["left"].set_visible(False)
-        axes.xaxis.set_major_locator(MaxNLocator(3))
-        axes.xaxis.set_major_formatter(FuncFormatter(lambda value, _: size(value)))
-        vertical_grid(axes)
-        if by_component:
-            axes.legend(
-                loc="upper left",
-                bbox_to_anchor=(0.0, -0.36 / (0.24 * len(phases))),
-                ncols=3,
-                frameon=False,
-                handlelength=0.9,
-                handleheight=0.9,
-                columnspacing=1.0,
-                borderaxespad=0.0,
-                fontsize=9,
-            )
-
-    listed = "; ".join(
-        f"{phase} {size(sum(parts.values()))}"
-        + "".join(f", {one} {size(count)}" for one, count in parts.items() if one != WHOLE)
-        for phase, parts in by_phase.items()
-    )
-    return draw(
-        name,
-        paint,
-        title=display_name(method),
-        alt=f"Peak bytes of {display_name(method)} by phase: {listed}.",
-        size=(3.6, 0.72 + 0.24 * len(phases) + legend),
-        margins=(names_inches(phases), 0.3, 0.36 + legend, 0.36),
-    )
+    Where components were tracked they are the bars, and the machine's own mark is written beside
+    them: a process is so much larger than the tensors of a small model that no bar could show both.
+    """
+    shown = [m for m in study.methods if look[m] is not GREY]
+    marks = {m: by_phase for m in shown if (by_phase := peak_bytes(study.of(m)))}
+    tracked = {m: by_phase for m in shown if (by_phase := peak_components(study.of(m)))}
+    peaks = tracked or marks
+    return phase_figures(peaks, marks=marks if tracked else {})

@@ -50,10 +50,11 @@ PHASE_COLOURS = {
     "updating": "#a9b8d0",
     "other": "#e1e6ee",
 }
-# Of a stack of memory, largest first.
+# Of a stack of memory, largest first; as many as there are components.
 COMPONENT_COLOURS = (
     *("#3f4f6b", "#7487a8", "#a9b8d0"),
-    *(_MARKS[index].colour for index in (6, 1, 4, 7, 2)),
+    *(_MARKS[index].colour for index in (6, 1, 4, 7, 2, 3, 5, 0)),
+    GREY.colour,
 )
 _NEUTRAL = {
     "--ink": (INK, "#e8eaed"),

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import copy
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from contextlib import AbstractContextManager
 from dataclasses import replace
 from pathlib import Path
@@ -25,13 +24,15 @@ from bakeoff.batch import (
     trim,
 )
 from bakeoff.canaries import require_finite
-from bakeoff.checksums import weights_checksum
 from bakeoff.config import OptimizerConfig, TrainingConfig
+from bakeoff.engine.passes import TrainingPasses
+from bakeoff.engine.roles import cast_roles, trained_parameters
 from bakeoff.engine.statistics import UpdateStatistics
-from bakeoff.interfaces import CriticPlan, Plan, Sampler, TokenLossFunction, UpdateResult
-from bakeoff.logprobs import response_hidden, response_logprobs
-from bakeoff.models.critic import Critic, ValueHead, hidden_size
+from bakeoff.interfaces import Plan, Sampler, TokenLossFunction, UpdateResult
+from bakeoff.logprobs import on_response, response_hidden, response_logprobs
+from bakeoff.memory.components import Component
 from bakeoff.models.loading import Policy
+from bakeoff.models.lora import merged_copy
 from bakeoff.records import read_json, write_json
 
 
@@ -57,23 +58,19 @@ class LocalEngine:
         self._autocast_dtype = autocast_dtype
         self._device = policy.model.device
         self._version = 0
-        self.model = policy.model
-        self._critic, self._shared_head = self._build_critic(plan.critic, init_seed)
-        moving = plan.iteration is not None and plan.iteration.reset_reference
-        self._reference = self._frozen_copy() if plan.reference or training.measure_kl else None
-        # A reference that never moves is the start: one copy serves as both.
-        self._start = self._reference
-        if moving:
-            self._start = self._frozen_copy() if training.measure_kl else None
-        policy_parameters = list(self.model.parameters())
-        if self._shared_head is not None:
-            policy_parameters += list(self._shared_head.parameters())
-        self._optimizer = self._adamw(policy_parameters, optimizer.learning_rate)
+        self._roles = cast_roles(policy.model, plan, training, seed=init_seed)
+        self.model = self._roles.policy
+        self._critic, self._shared_head = self._roles.critic, self._roles.value_head
+        self._reference, self._start = self._roles.reference, self._roles.start
+        self._passes = TrainingPasses(training, [self.model, self._critic])
+        self._policy_parameters = trained_parameters(self.model, self._shared_head)
+        self._critic_parameters = trained_parameters(self._critic)
+        self._optimizer = self._adamw(self._policy_parameters, optimizer.learning_rate)
         self._schedule = self._schedule_of(self._optimizer)
         self._critic_optimizer: torch.optim.AdamW | None = None
         if self._critic is not None:
             self._critic_optimizer = self._adamw(
-                list(self._critic.parameters()),
+                self._critic_parameters,
                 optimizer.critic_learning_rate or optimizer.learning_rate,
             )
 
@@ -134,22 +131,21 @@ class LocalEngine:
         return statistics.result()
 
     def refresh_reference(self) -> None:
-        reference = present(self._reference, "reference")
-        with torch.no_grad():
-            for frozen, live in zip(reference.parameters(), self.model.parameters(), strict=True):
-                frozen.copy_(live)
+        self._roles.refresh_reference()
 
     def frozen_checksums(self) -> dict[str, int]:
-        frozen = ("reference", "start")
-        modules = self._modules()
-        return {name: weights_checksum(modules[name]) for name in frozen if name in modules}
+        return self._roles.frozen_checksums()
+
+    def memory_owners(self) -> Mapping[Component, list[Tensor]]:
+        return self._roles.memory_owners(self._optimizers().values())
 
     def publish_policy(self, sampler: Sampler) -> None:
         sampler.publish(self.model, version=self._version)
 
     def save(self, directory: Path) -> None:
-        for name, module in self._modules().items():
-            checkpoint.save_module(directory / f"{name}.safetensors", module)
+        shared = self._roles.base
+        for name, module in self._roles.modules().items():
+            checkpoint.save_module(directory / f"{name}.safetensors", module, shared=shared)
         for name, optimizer in self._optimizers().items():
             checkpoint.save_optimizer(directory / name, optimizer)
         write_json(
@@ -158,8 +154,9 @@ class LocalEngine:
         )
 
     def load(self, directory: Path) -> None:
-        for name, module in self._modules().items():
-            checkpoint.load_module(directory / f"{name}.safetensors", module)
+        shared = self._roles.base
+        for name, module in self._roles.modules().items():
+            checkpoint.load_module(directory / f"{name}.safetensors", module, shared=shared)
         state = read_json(directory / "engine.json")
         self._version = state["version"]
         self._schedule.load_state_dict(state["schedule"])
@@ -167,7 +164,8 @@ class LocalEngine:
             checkpoint.load_optimizer(directory / name, optimizer)
 
     def save_policy(self, directory: Path) -> None:
-        self.model.save_pretrained(directory)
+        plain = self.model if self._roles.base is None else merged_copy(self.model)
+        plain.save_pretrained(directory)
         self._policy.tokenizer.save_pretrained(directory)
 
     def _accumulate(
@@ -180,7 +178,7 @@ class LocalEngine:
         statistics: UpdateStatistics,
     ) -> None:
         """Adds one micro-batch to the gradients."""
-        with torch.set_grad_enabled(not critic_only), self._autocast():
+        with torch.set_grad_enabled(not critic_only), self._autocast(), self._passes.of(self.model):
             hidden = response_hidden(self.model, batch)
         with torch.set_grad_enabled(not critic_only):
             logprobs, entropy = response_logprobs(
@@ -188,10 +186,10 @@ class LocalEngine:
             )
         values = None
         if self._critic is not None:
-            with self._autocast():
+            with self._autocast(), self._passes.of(self._critic):
                 values = self._critic(batch)
         elif self._shared_head is not None:
-            values = self._shared_head(hidden)
+            values = on_response(self._shared_head(hidden), batch.response_mask)
         if batch.old_logprobs is None:
             # One update per rollout batch: pi_old is pi_theta, and its forward pass is this one.
             batch = replace(batch, old_logprobs=logprobs.detach())
@@ -219,17 +217,15 @@ class LocalEngine:
         )
 
     def _step(self, critic_only: bool, statistics: UpdateStatistics) -> None:
-        policy_parameters = [p for group in self._optimizer.param_groups for p in group["params"]]
         if not critic_only or self._shared_head is not None:
-            statistics.grad_norm = self._clipped_norm(policy_parameters, "policy")
+            statistics.grad_norm = self._clipped_norm(self._policy_parameters, "policy")
             self._optimizer.step()
             self._schedule.step()
-            self._require_finite_weights(policy_parameters, "policy")
+            self._require_finite_weights(self._policy_parameters, "policy")
         if self._critic is not None and self._critic_optimizer is not None:
-            critic_parameters = list(self._critic.parameters())
-            statistics.critic_grad_norm = self._clipped_norm(critic_parameters, "critic")
+            statistics.critic_grad_norm = self._clipped_norm(self._critic_parameters, "critic")
             self._critic_optimizer.step()
-            self._require_finite_weights(critic_parameters, "critic")
+            self._require_finite_weights(self._critic_parameters, "critic")
 
     def _count_step(self, critic_only: bool) -> None:
         if not critic_only:
@@ -267,26 +263,9 @@ class LocalEngine:
         with self._autocast():
             if self._critic is not None:
                 values: Tensor = self._critic(batch)
-            else:
-                values = present(self._shared_head, "value head")(
-                    response_hidden(self.model, batch)
-                )
-        return values * batch.response_mask
-
-    def _build_critic(
-        self, plan: CriticPlan | None, seed: int
-    ) -> tuple[Critic | None, ValueHead | None]:
-        """A separate critic, or a head on the policy's trunk, or neither."""
-        if plan is None:
-            return None, None
-        if plan.shared_trunk:
-            head = ValueHead(hidden_size(self.model), plan.head_init, seed=seed)
-            return None, head.to(self._device)
-        return Critic(self.model, plan.head_init, seed=seed).to(self._device), None
-
-    def _frozen_copy(self) -> nn.Module:
-        frozen: nn.Module = copy.deepcopy(self.model).requires_grad_(False)
-        return frozen.eval()
+                return values
+            head = present(self._shared_head, "value head")
+            return on_response(head(response_hidden(self.model, batch)), batch.response_mask)
 
     def _adamw(self, parameters: list[nn.Parameter], learning_rate: float) -> torch.optim.AdamW:
         config = self._optimizer_config
@@ -316,16 +295,6 @@ class LocalEngine:
         return torch.autocast(
             self._device.type, self._autocast_dtype, enabled=self._autocast_dtype is not None
         )
-
-    def _modules(self) -> dict[str, nn.Module]:
-        modules = {
-            "policy": self.model,
-            "critic": self._critic,
-            "value_head": self._shared_head,
-            "reference": self._reference,
-            "start": None if self._start is self._reference else self._start,
-        }
-        return {name: module for name, module in modules.items() if module is not None}
 
     def _optimizers(self) -> dict[str, torch.optim.Optimizer]:
         optimizers: dict[str, torch.optim.Optimizer] = {"policy_optimizer": self._optimizer}

@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-import copy
-
 import torch
 from torch import Tensor, nn
 from transformers import PreTrainedModel
 
 from bakeoff.batch import TokenBatch
 from bakeoff.interfaces import CriticHead
-from bakeoff.logprobs import response_hidden
+from bakeoff.logprobs import on_response, response_hidden
 
 
 class ValueHead(nn.Module):
@@ -30,25 +28,30 @@ class ValueHead(nn.Module):
                 )
 
     def forward(self, hidden: Tensor) -> Tensor:
-        """[N, T] values of the states [N, T, H]."""
+        """[K] values of the states [K, H]."""
         values: Tensor = self.linear(hidden.float()).squeeze(-1)
         return values
 
 
 class Critic(nn.Module):
-    """A separate value model that starts from a copy of the policy's trunk."""
+    """A separate value model on a trunk of its own.
 
-    def __init__(self, policy: PreTrainedModel, init: CriticHead, *, seed: int) -> None:
+    Args:
+        model: becomes the critic's, and loses its output head: a copy of the policy.
+        init: of the value head.
+        seed: of the value head.
+    """
+
+    def __init__(self, model: PreTrainedModel, init: CriticHead, *, seed: int) -> None:
         super().__init__()
-        self.model = copy.deepcopy(policy)
-        # The copy's output head would only take memory; its trunk is all that is used.
+        self.model = model
+        # It would only take memory; the trunk is all that is used.
         self.model.set_output_embeddings(nn.Identity())
-        self.head = ValueHead(hidden_size(policy), init, seed=seed)
+        self.head = ValueHead(hidden_size(model), init, seed=seed)
 
     def forward(self, batch: TokenBatch) -> Tensor:
-        """[N, T] value of the state before each response token."""
-        values: Tensor = self.head(response_hidden(self.model, batch))
-        return values
+        """[N, T] value of the state before each response token, 0 off the response mask."""
+        return on_response(self.head(response_hidden(self.model, batch)), batch.response_mask)
 
 
 def hidden_size(model: PreTrainedModel) -> int:

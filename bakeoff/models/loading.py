@@ -24,6 +24,7 @@ from bakeoff.config import ModelConfig
 from bakeoff.errors import ConfigError
 from bakeoff.logprobs import selected_logprobs
 from bakeoff.models import builtin
+from bakeoff.models.lora import merged_copy
 
 # Bars for files that load in milliseconds would bury what a run has to say.
 transformers_logging.disable_progress_bar()
@@ -77,6 +78,9 @@ def load_policy(config: ModelConfig, *, init_seed: int) -> Policy:
             )
     except (OSError, ValueError, KeyError, ImportError) as error:
         raise ConfigError(f"model {source!r} cannot be loaded: {_first_line(error)}") from error
+    if getattr(model, "peft_config", None):
+        # The start is what the folder says, and not what is left when its adapter is switched off.
+        model = merged_copy(model).requires_grad_(True)
     model.to(device)
     model.eval()
     _require_linear_head(source, model)

@@ -41,10 +41,10 @@ class MixedSampler:
         share: float,
         autocast_dtype: torch.dtype | None,
     ) -> None:
-        frozen = copy.deepcopy(policy.model)
-        frozen.requires_grad_(False)
+        self.initial: PreTrainedModel = copy.deepcopy(policy.model)
+        self.initial.requires_grad_(False)
         self._initial = TransformersSampler(
-            replace(policy, model=frozen), autocast_dtype=autocast_dtype
+            replace(policy, model=self.initial), autocast_dtype=autocast_dtype
         )
         self._current = current
         self._share = share

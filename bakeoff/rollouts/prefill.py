@@ -9,6 +9,8 @@ import torch
 from torch import Tensor
 from transformers import DynamicCache, PretrainedConfig
 
+from bakeoff.rollouts.cache import growing_cache
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SolutionPrefixes:
@@ -80,7 +82,7 @@ def take_prefixes(
     places = torch.arange(-width, 0, device=lengths.device) + lengths[:, None]
     mask = (places >= 0).long()
     rows, columns = solutions[:, None], places.clamp(min=0)
-    taken = DynamicCache(config=config)
+    taken = growing_cache(config)
     for index, layer in enumerate(cache.layers):
         keys = layer.keys[rows, :, columns].transpose(1, 2)
         values = layer.values[rows, :, columns].transpose(1, 2)

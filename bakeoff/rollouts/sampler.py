@@ -2,17 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 
 import numpy as np
 import torch
 from torch import Tensor
 from transformers import DynamicCache, PreTrainedModel
+from transformers.cache_utils import CacheLayerMixin
 
 from bakeoff.config import SamplingConfig
 from bakeoff.interfaces import NoiseAddress
 from bakeoff.logprobs import position_ids
+from bakeoff.memory.attribution import claim, component
+from bakeoff.memory.components import Component
 from bakeoff.models.loading import Policy
+from bakeoff.rollouts.cache import growing_cache
+from bakeoff.rollouts.drawing import draw_tokens
 from bakeoff.rollouts.prefill import (
     Prefilled,
     SolutionPrefixes,
@@ -116,7 +121,9 @@ class TransformersSampler:
         noise: NoiseAddress,
     ) -> list[list[Completion]]:
         draws = self._draws(names, group_size, sampling.max_response_tokens, noise)
-        flat = self._decode(prefilled.repeated(group_size), draws, sampling)
+        with component(Component.KV_CACHE):
+            rows = prefilled.repeated(group_size)
+        flat = self._decode(rows, draws, sampling)
         return [flat[start : start + group_size] for start in range(0, len(flat), group_size)]
 
     def _decode(
@@ -135,7 +142,7 @@ class TransformersSampler:
         running = torch.ones_like(alive, dtype=torch.bool)
         for position in range(limit):
             draw = draws[alive, position]
-            chosen, chosen_logprobs = _choose(self._logits(hidden), draw, sampling)
+            chosen, chosen_logprobs = draw_tokens(self._logits(hidden), draw, sampling)
             tokens[alive, position] = chosen
             logprobs[alive, position] = chosen_logprobs
             stops = running & torch.isin(chosen, self._eos_token_ids)
@@ -146,7 +153,8 @@ class TransformersSampler:
             if left == 0 or position + 1 == limit:
                 break
             if left <= len(alive) * (1 - COMPACT_SHARE):
-                cache.batch_select_indices(running.nonzero().squeeze(1))
+                with component(Component.KV_CACHE):
+                    cache.batch_select_indices(running.nonzero().squeeze(1))
                 alive, chosen, positions = alive[running], chosen[running], positions[running]
                 mask = None if mask is None else mask[running]
                 running = running[running]
@@ -157,7 +165,7 @@ class TransformersSampler:
         input_ids, mask = left_padded(prompts, pad_token_id=self._pad_token_id)
         mask = mask.to(self._device)
         padded = None if bool(mask.all()) else mask
-        cache = DynamicCache(config=self._model.config)
+        cache = growing_cache(self._model.config)
         hidden = self._forward(input_ids.to(self._device), cache, padded, position_ids(mask))
         return Prefilled(hidden=hidden[:, -1], cache=cache, mask=padded, positions=mask.sum(dim=1))
 
@@ -192,8 +200,10 @@ class TransformersSampler:
                 past_key_values=cache,
                 use_cache=True,
             ).last_hidden_state
+        claim(Component.KV_CACHE, (part for layer in cache.layers for part in _held(layer)))
         return hidden
 
+    @component(Component.LOGITS)
     def _logits(self, hidden: Tensor) -> Tensor:
         """[rows, V] float32."""
         head = self._model.get_output_embeddings()
@@ -233,36 +243,5 @@ class TransformersSampler:
         return completions
 
 
-def _choose(logits: Tensor, draws: Tensor, sampling: SamplingConfig) -> tuple[Tensor, Tensor]:
-    """One token a row and its log-probability under the untruncated distribution."""
-    if sampling.temperature == 0:
-        chosen = logits.argmax(dim=1)
-        return chosen, _logprob(logits, chosen)
-    logits = logits / sampling.temperature
-    weights = _truncate(logits.softmax(dim=1), sampling)
-    # float64, or the tail of a large vocabulary would round into its neighbours.
-    cumulative = weights.double().cumsum(dim=1)
-    threshold = draws[:, None] * cumulative[:, -1:]
-    chosen = torch.searchsorted(cumulative, threshold, right=True).squeeze(1)
-    chosen = chosen.clamp(max=logits.shape[1] - 1)
-    return chosen, _logprob(logits, chosen)
-
-
-def _truncate(probabilities: Tensor, sampling: SamplingConfig) -> Tensor:
-    """Probabilities with the tokens outside top-k and top-p at 0, not renormalised."""
-    if sampling.top_k:
-        k = min(sampling.top_k, probabilities.shape[1])
-        least = probabilities.topk(k, dim=1).values[:, -1:]
-        probabilities = probabilities.where(probabilities >= least, 0)
-    if sampling.top_p < 1:
-        ordered, index = probabilities.sort(dim=1, descending=True)
-        mass_before = ordered.cumsum(dim=1) - ordered
-        total = ordered.sum(dim=1, keepdim=True)
-        kept = ordered.where(mass_before < sampling.top_p * total, 0)
-        probabilities = torch.zeros_like(probabilities).scatter(1, index, kept)
-    return probabilities
-
-
-def _logprob(logits: Tensor, chosen: Tensor) -> Tensor:
-    picked = logits.gather(1, chosen[:, None]).squeeze(1)
-    return picked - logits.logsumexp(dim=1)
+def _held(layer: CacheLayerMixin) -> Iterator[Tensor]:
+    return (part for part in (layer.keys, layer.values) if part is not None)

@@ -70,8 +70,23 @@ def test_micro_batches_hold_every_row_once_within_the_limit(shapes, limit):
     cuts = list(micro_batches(batch, max_tokens=limit, rows=torch.arange(len(shapes))))
     assert sorted(torch.cat(cuts).tolist()) == list(range(len(shapes)))
     for cut in cuts:
-        padded = trim(take(batch, cut)).input_ids.numel()
-        assert padded <= limit or len(cut) == 1
+        longest = max(sum(shapes[row]) for row in cut.tolist())
+        assert len(cut) * longest <= limit or len(cut) == 1
+
+
+def test_micro_batches_are_as_few_as_the_limit_allows_and_of_similar_sizes():
+    batch = collate([rollout(1, 1) for _ in range(7)], pad_token_id=0)
+    cuts = list(micro_batches(batch, max_tokens=8, rows=torch.arange(7)))
+    # Four rows fill the limit, so two cuts are needed; a greedy cut would leave three and four.
+    assert [len(cut) for cut in cuts] == [4, 3]
+    batch = collate([rollout(1, 1) for _ in range(9)], pad_token_id=0)
+    cuts = list(micro_batches(batch, max_tokens=14, rows=torch.arange(9)))
+    assert [len(cut) for cut in cuts] == [5, 4]
+
+
+def test_micro_batches_of_no_rows_are_none():
+    batch = collate([rollout(1, 1)], pad_token_id=0)
+    assert list(micro_batches(batch, max_tokens=8, rows=torch.arange(0))) == []
 
 
 @given(st.lists(st.tuples(st.integers(1, 9), st.integers(1, 9)), min_size=1, max_size=9))

@@ -208,6 +208,23 @@ def tiny(directory, reward="", *, method=None, **settings):
     return cell_config("method", config, TINY | more), build(config)
 
 
+def test_a_cell_records_what_its_bytes_were_for(tmp_path):
+    directory = RunDirectory(tmp_path / "run")
+    config, algorithm = tiny(directory, method=PPOConfig(), group_size=4, problems_per_step=4)
+    run_cell(config, algorithm, directory)
+    ledger = read_json(directory.ledger)
+    phases = ledger["peak_components"]
+    assert phases.keys() == {"load", "sample", "score", "annotate", "measure", "update"}
+    weights = phases["load"]["policy weights"]
+    assert {"critic weights", "reference"} <= phases["load"].keys()
+    assert all(parts["policy weights"] == weights for parts in phases.values())
+    # Two moments and a step count for every parameter, from the second batch on.
+    assert phases["sample"]["policy optimizer"] == pytest.approx(2 * weights, rel=0.01)
+    for phase, parts in phases.items():
+        if phase != "load":
+            assert sum(parts.values()) < ledger["peak_bytes"][phase]
+
+
 GIVES_OUT = "return [1.0] * len(completions) if calls < 3 else 1 / 0"
 OUT_OF_MEMORY = """if calls > 2:
         raise torch.OutOfMemoryError('CUDA out of memory')

@@ -101,6 +101,19 @@ def test_a_tied_weight_is_saved_once_and_stays_tied(tmp_path: Path) -> None:
     assert other.steps.item() == 2
 
 
+def test_tensors_that_are_shared_are_neither_written_nor_read(tmp_path: Path) -> None:
+    shared, module = nn.Linear(3, 2), nn.Sequential(nn.Linear(3, 2), nn.Linear(2, 1))
+    module[0] = shared
+    save_module(tmp_path / "part.safetensors", module, shared=shared)
+    assert load_file(tmp_path / "part.safetensors").keys() == {"1.weight", "1.bias"}
+    with torch.no_grad():
+        for parameter in module.parameters():
+            parameter.zero_()
+    load_module(tmp_path / "part.safetensors", module, shared=shared)
+    assert not shared.weight.any()
+    assert module[1].weight.any()
+
+
 def test_a_transposed_weight_is_saved_too(tmp_path: Path) -> None:
     module = nn.Linear(3, 2, bias=False)
     module.weight = nn.Parameter(torch.arange(6.0).reshape(3, 2).T)

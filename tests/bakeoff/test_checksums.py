@@ -23,8 +23,26 @@ def test_the_smallest_change_of_any_one_weight_shows(dtype):
     assert weights_checksum(module) == before
 
 
-def test_the_sum_of_bits_by_hand():
-    module = nn.Linear(2, 1, bias=False)
-    module.weight.data = torch.tensor([[1.0, -2.0]])
+def test_the_sum_by_hand():
+    module = nn.Sequential(nn.Linear(2, 1, bias=False), nn.Linear(1, 1, bias=False))
+    module[0].weight.data = torch.tensor([[1.0, -2.0]])
+    module[1].weight.data = torch.tensor([[1.0]])
     # 1.0 is 0x3f800000; -2.0 is 0xc0000000, as a signed integer -0x40000000.
-    assert weights_checksum(module) == 0x3F800000 - 0x40000000
+    expected = 0x3F800000 - 3 * 0x40000000 + 5 * 0x3F800000
+    assert weights_checksum(module) == expected % 2**64
+
+
+def test_stretches_do_not_show(monkeypatch):
+    module = nn.Linear(5, 3)
+    whole = weights_checksum(module)
+    monkeypatch.setattr("bakeoff.checksums._STRETCH", 4)
+    assert weights_checksum(module) == whole
+
+
+def test_opposite_changes_and_exchanged_weights_show():
+    module = nn.Linear(2, 1, bias=False)
+    seen = set()
+    for weights in ([1.0, 2.0], [2.0, 1.0], [1.5, 1.5]):
+        module.weight.data = torch.tensor([weights])
+        seen.add(weights_checksum(module))
+    assert len(seen) == 3

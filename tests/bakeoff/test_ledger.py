@@ -7,6 +7,7 @@ import torch
 
 from bakeoff.config import BudgetAxis, BudgetConfig
 from bakeoff.ledger import FREE_PHASES, Ledger
+from bakeoff.memory.components import Component
 from bakeoff.memory.tracker import PeakMemory
 from bakeoff.records import read_json, write_json
 from bakeoff.types import Completion, Problem, Reward, Rollout
@@ -138,3 +139,25 @@ def test_a_pause_between_two_processes_is_not_wall_time() -> None:
     second = ledger()
     second.restore(record)
     assert 500.0 <= second.wall_seconds < 500.2
+
+
+def test_the_second_batch_is_recorded_by_component_and_restored() -> None:
+    weights = torch.ones(2**18)  # 1 MiB
+    spent = ledger()
+    spent.watch(lambda: {Component.POLICY_WEIGHTS: [weights]})
+    for batch in range(3):
+        spent.begin_batch(batch)
+        with spent.phase("update"):
+            block = torch.ones(2**18 * (3 if batch == 1 else 8))
+        del block
+    record = spent.snapshot()
+    assert record["peak_components"] == {
+        "load": {"policy weights": 2**20},
+        "update": {"policy weights": 2**20, "other": 3 * 2**20},
+    }
+    resumed = ledger()
+    resumed.restore(record)
+    assert resumed.snapshot()["peak_components"] == record["peak_components"]
+    del record["peak_components"]  # a record from before there were components
+    resumed.restore(record)
+    assert resumed.snapshot()["peak_components"] == {}

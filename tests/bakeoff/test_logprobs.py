@@ -27,10 +27,10 @@ def inputs():
 
 
 @pytest.mark.parametrize("temperature", [1.0, 0.7, 2.0])
-@pytest.mark.parametrize("logits_per_chunk", [1, VOCABULARY, 5 * VOCABULARY, 1 << 20])
+@pytest.mark.parametrize("logits_per_tile", [1, VOCABULARY, 5 * VOCABULARY, 1 << 20])
 @pytest.mark.parametrize("biased", [True, False])
 def test_values_and_gradients_equal_a_plain_log_softmax(
-    inputs, temperature, logits_per_chunk, biased
+    inputs, temperature, logits_per_tile, biased
 ):
     hidden, weight, bias, targets = inputs
     upstream = torch.linspace(-1, 1, TOKENS)
@@ -41,7 +41,7 @@ def test_values_and_gradients_equal_a_plain_log_softmax(
         leaves[0][2] if biased else None,
         targets,
         temperature=temperature,
-        logits_per_chunk=logits_per_chunk,
+        logits_per_tile=logits_per_tile,
     )
     expected, expected_entropy = plain(
         leaves[1][0], leaves[1][1], leaves[1][2] if biased else None, targets, temperature
@@ -60,7 +60,7 @@ def test_the_gradient_is_right_by_finite_differences(inputs):
 
     def logprobs(h, w, b):
         # The log-softmax is float32 by design, so differences are taken coarsely.
-        return selected_logprobs(h, w, b, targets, temperature=0.8, logits_per_chunk=62)[0]
+        return selected_logprobs(h, w, b, targets, temperature=0.8, logits_per_tile=62)[0]
 
     leaves = [t.requires_grad_() for t in (hidden, weight, bias)]
     assert torch.autograd.gradcheck(logprobs, leaves, eps=1e-2, atol=2e-2, rtol=1e-2)

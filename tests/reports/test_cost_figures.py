@@ -48,3 +48,17 @@ def test_a_component_has_one_colour_in_every_figure(make_study):
     # The policy is the second largest of all, so it has the second colour even where it is alone.
     assert "--p1" in grpo.inline and "--p0" not in grpo.inline
     assert "--p0" in ppo.inline and "--p1" in ppo.inline
+
+
+def test_tracked_components_are_the_bars_and_the_machines_mark_is_written_beside(make_study):
+    path = make_study(methods=("ppo",), seeds=(0,))
+    file = path / "ppo-s0-abcdef0123/ledger.json"
+    parts = {"policy gradients": 4e6, "logits and loss": 8e6}
+    write_json(file, read_json(file) | {"peak_components": {"update": parts}})
+    study = load_study(path)
+    (figure,) = memory(study, look=marks(study.methods))
+    assert figure.alt == (
+        "Peak bytes of PPO by phase: update 12 MB of 640 MB, policy gradients 4 MB, "
+        "logits and loss 8 MB."
+    )
+    assert "12 MB of 640 MB" in re.findall(r">([^<>]+)</text>", figure.inline)

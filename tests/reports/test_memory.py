@@ -2,12 +2,12 @@ import pytest
 
 from bakeoff.records import read_json, write_json
 from reports.load import load_study
-from reports.memory import WHOLE, memory_meaning, peak_bytes
+from reports.memory import WHOLE, memory_meaning, peak_bytes, peak_components
 
 
-def change_ledger(path, seed, peaks):
+def change_ledger(path, seed, peaks, *, name="peak_bytes"):
     file = path / f"ppo-s{seed}-abcdef0123/ledger.json"
-    write_json(file, read_json(file) | {"peak_bytes": peaks})
+    write_json(file, read_json(file) | {name: peaks})
 
 
 def test_peaks_are_means_over_cells_by_component_where_there_are_any(make_study):
@@ -18,6 +18,22 @@ def test_peaks_are_means_over_cells_by_component_where_there_are_any(make_study)
         "load": {WHOLE: 200.0},
         "update": {"policy": 15.0, "critic": 7.0},
     }
+
+
+def test_components_are_means_over_tracked_cells_and_one_that_is_missing_is_none(make_study):
+    path = make_study(methods=("ppo",), seeds=(0, 1, 2))
+    change_ledger(path, 0, {"update": {"activations": 10, "KV cache": 6}}, name="peak_components")
+    change_ledger(path, 1, {"update": {"activations": 20}}, name="peak_components")
+    assert peak_components(load_study(path).of("ppo")) == {
+        "update": {"activations": 15.0, "KV cache": 3.0}
+    }
+    assert memory_meaning(load_study(path)).startswith("tensors allocated, by component")
+
+
+def test_untracked_cells_have_no_components(make_study):
+    study = load_study(make_study(methods=("ppo",), seeds=(0,)))
+    assert peak_components(study.of("ppo")) == {}
+    assert "tensors" not in memory_meaning(study)
 
 
 @pytest.mark.parametrize(

@@ -7,6 +7,7 @@ from transformers import AutoModelForCausalLM, AutoTokenizer, LlamaForCausalLM
 from bakeoff.config import ModelConfig
 from bakeoff.errors import ConfigError
 from bakeoff.models.loading import load_policy
+from bakeoff.models.lora import add_adapter
 
 
 def test_the_built_in_model_is_an_ordinary_checkpoint_of_the_stated_size():
@@ -43,6 +44,24 @@ def test_a_saved_folder_loads_again(policy, tmp_path):
         assert torch.equal(ours, theirs)
     assert AutoModelForCausalLM.from_pretrained(tmp_path) is not None
     assert AutoTokenizer.from_pretrained(tmp_path).eos_token_id == policy.eos_token_ids[0]
+
+
+def test_an_adapter_beside_a_models_weights_is_part_of_the_start(policy, tmp_path):
+    pytest.importorskip("peft")
+    policy.model.save_pretrained(tmp_path)
+    policy.tokenizer.save_pretrained(tmp_path)
+    add_adapter(policy.model, rank=2, alpha=4.0, seed=0)
+    for name, parameter in policy.model.named_parameters():
+        if "lora_B" in name:
+            torch.nn.init.normal_(parameter, std=0.1)
+    policy.model.save_pretrained(tmp_path)
+    assert (tmp_path / "adapter_config.json").exists()
+    loaded = load_policy(ModelConfig(model=str(tmp_path)), init_seed=0).model
+    tokens = torch.arange(12)[None]
+    with torch.no_grad():
+        assert torch.allclose(loaded(tokens).logits, policy.model(tokens).logits, atol=1e-5)
+    assert not any("lora" in name for name, _ in loaded.named_parameters())
+    assert all(parameter.requires_grad for parameter in loaded.parameters())
 
 
 def test_a_model_that_transforms_its_logits_is_refused(policy, tmp_path):

@@ -1,6 +1,5 @@
 from dataclasses import replace
 
-import numpy as np
 import pytest
 import torch
 from transformers import GenerationConfig, MistralConfig, MistralForCausalLM
@@ -9,8 +8,10 @@ from bakeoff.batch import collate
 from bakeoff.config import SamplingConfig
 from bakeoff.interfaces import NoiseAddress
 from bakeoff.logprobs import response_hidden, response_logprobs
+from bakeoff.memory.attribution import AllocationTracker
+from bakeoff.memory.components import Component
 from bakeoff.rollouts.prefill import SolutionPrefixes
-from bakeoff.rollouts.sampler import TransformersSampler, _choose, _truncate
+from bakeoff.rollouts.sampler import TransformersSampler
 from bakeoff.types import Problem, Prompt
 
 SAMPLING = SamplingConfig(max_response_tokens=12)
@@ -101,30 +102,6 @@ def test_greedy_equals_generate(shared_policy, sampler, prompts):
             ),
         )[0, len(prompt.token_ids) :]
         assert list(completion.token_ids) == expected.tolist()
-
-
-def test_tokens_are_drawn_with_their_probabilities():
-    logits = torch.tensor([[2.0, 0.0, -1.0, float("-inf")]])
-    draws = torch.from_numpy(np.random.default_rng(0).random(20_000))
-    chosen, _ = _choose(logits.repeat(20_000, 1), draws, SAMPLING)
-    shares = torch.bincount(chosen, minlength=4) / 20_000
-    assert torch.allclose(shares, logits.softmax(dim=1)[0], atol=0.01)
-    assert shares[3] == 0
-
-
-def test_the_edges_of_the_noise_pick_tokens_that_can_be_drawn():
-    logits = torch.tensor([[float("-inf"), 0.0, 0.0, float("-inf")]] * 2)
-    draws = torch.tensor([0.0, 1 - 2**-53], dtype=torch.float64)
-    chosen, _ = _choose(logits, draws, SAMPLING)
-    assert chosen.tolist() == [1, 2]
-
-
-def test_top_k_and_top_p_keep_the_right_tokens():
-    probabilities = torch.tensor([[0.1, 0.5, 0.15, 0.25]])
-    assert _truncate(probabilities, replace(SAMPLING, top_k=2)).nonzero()[:, 1].tolist() == [1, 3]
-    # 0.5 alone is less than 0.6, so the next one still enters.
-    assert _truncate(probabilities, replace(SAMPLING, top_p=0.6)).nonzero()[:, 1].tolist() == [1, 3]
-    assert torch.equal(_truncate(probabilities, SAMPLING), probabilities)
 
 
 def test_completions_carry_the_published_version(shared_policy, sampler, prompts):
@@ -228,3 +205,15 @@ def test_a_sliding_window_sees_the_same_from_a_prefix_as_from_a_prompt(shared_po
     slow = windowed.sample(as_prompts(solutions), group_size=2, sampling=SAMPLING, noise=NOISE)
     fast = windowed.continue_prefixes(solutions, group_size=2, sampling=SAMPLING, noise=NOISE)
     assert tokens([group for groups in fast for group in groups]) == tokens(slow)
+
+
+def test_the_cache_and_the_logits_are_told_from_other_memory(shared_policy, sampler, prompts):
+    long = replace(SAMPLING, max_response_tokens=40)
+    with AllocationTracker() as tracker:
+        sampler.sample(prompts[:1], group_size=16, sampling=long, noise=NOISE)
+    config, peak = shared_policy.model.config, tracker.peak()
+    place = 2 * config.num_hidden_layers * config.num_key_value_heads * config.head_dim * 4
+    assert peak[Component.KV_CACHE] >= 16 * len(prompts[0].token_ids) * place
+    # Neither the rows of keys and values nor anything else of their size is left to the rest.
+    rest = sum(count for which, count in peak.items() if which is not Component.KV_CACHE)
+    assert rest < peak[Component.KV_CACHE]

@@ -1,0 +1,7 @@
+"""Our GRPO, as a child."""
+
+from benchmarks.against_peers.child import read_job, tell
+from benchmarks.against_peers.ours import train
+
+if __name__ == "__main__":
+    tell(train("grpo", read_job()))
