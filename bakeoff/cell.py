@@ -168,11 +168,11 @@ class _Run:
                 init_seed=world.seeds.initialisation,
             )
             reward = load_reward(config.reward, world.reward_context())
+            prompts = world.training_prompts()
         self._ledger.watch(self._engine.memory_owners)
         self._ledger.watch(lambda: {Component.REWARD_MODEL: weight_tensors(scoring_model(reward))})
         _require_rewards(algorithm.plan, reward)
         self._refit = build_refit(algorithm.plan.iteration, reward, world, self._ledger)
-        prompts = world.training_prompts()
         maker = RolloutMaker(
             prompts=prompts,
             sampler=world.sampler,
@@ -379,7 +379,8 @@ class _Run:
         for file in (self._directory.evaluations, self._directory.transcripts):
             records.keep_lines_through(file, done - 1)
         self._evaluate(done, final=True, samples=self._config.evaluation.final_samples)
-        checkpoint.replace_directory(self._directory.policy, self._engine.save_policy)
+        with self._ledger.phase("checkpoint"):
+            checkpoint.replace_directory(self._directory.policy, self._engine.save_policy)
         self._checkpoint(done)
         last = records.read_json(self._directory.status)
         shown = {name: last[name] for name in ("reward", "tokens_per_second") if name in last}

@@ -118,9 +118,7 @@ class LocalEngine:
             # Nothing to learn from: Adam's momentum alone must not move the policy.
             self._count_step(critic_only)
             return statistics.result()
-        self._optimizer.zero_grad(set_to_none=True)
-        if self._critic_optimizer is not None:
-            self._critic_optimizer.zero_grad(set_to_none=True)
+        self._free_gradients()
         for cut in micro_batches(batch, max_tokens=self._training.micro_batch_tokens, rows=rows):
             part = to_device(trim(take(batch, cut)), self._device)
             part_credit = narrow(take(credit, cut), part)
@@ -140,6 +138,8 @@ class LocalEngine:
         return self._roles.memory_owners(self._optimizers().values())
 
     def publish_policy(self, sampler: Sampler) -> None:
+        # Nobody reads gradients between two batches, and the sampler has use for the room.
+        self._free_gradients()
         sampler.publish(self.model, version=self._version)
 
     def save(self, directory: Path) -> None:
@@ -226,6 +226,10 @@ class LocalEngine:
             statistics.critic_grad_norm = self._clipped_norm(self._critic_parameters, "critic")
             self._critic_optimizer.step()
             self._require_finite_weights(self._critic_parameters, "critic")
+
+    def _free_gradients(self) -> None:
+        for optimizer in self._optimizers().values():
+            optimizer.zero_grad(set_to_none=True)
 
     def _count_step(self, critic_only: bool) -> None:
         if not critic_only:

@@ -12,11 +12,13 @@ from transformers.cache_utils import DynamicLayer
 ROOM = 64  # places; appending copies the cache once in so many tokens instead of at every one
 
 
-class RoomyLayer(DynamicLayer):
+class RoomyLayer(DynamicLayer):  # type: ignore[misc]
     """A layer that attends to everything and lays new keys and values behind the old ones."""
 
     def __init__(self) -> None:
         super().__init__()
+        self.keys: Tensor
+        self.values: Tensor
         self._rooms: tuple[Tensor, Tensor] | None = None  # [rows, heads, places, D] each
 
     def update(
@@ -48,9 +50,10 @@ class RoomyLayer(DynamicLayer):
         """The rows at `indices` alone, in their order."""
         if self.is_initialized:
             # Straight into new rooms: the next token would copy everything once more otherwise.
-            keys, self.keys = _chosen(self.keys, indices)
-            values, self.values = _chosen(self.values, indices)
-            self._rooms = (keys, values)
+            key_room, keys = _chosen(self.keys, indices)
+            value_room, values = _chosen(self.values, indices)
+            self._rooms = (key_room, value_room)
+            self.keys, self.values = keys, values
 
 
 def growing_cache(config: PretrainedConfig) -> DynamicCache:

@@ -12,7 +12,9 @@ from bakeoff.batch import collate
 from bakeoff.config import Aggregation, OptimizerConfig, TrainingConfig
 from bakeoff.engine.local import LocalEngine
 from bakeoff.errors import CanaryError
+from bakeoff.memory.components import Component
 from bakeoff.models.loading import Policy
+from bakeoff.rollouts.sampler import TransformersSampler
 
 METHODS = PRESETS | {
     "ppo_shared": PPOConfig(critic="shared", critic_head_init="normal"),
@@ -299,3 +301,14 @@ def test_frozen_checksums_change_with_a_refresh_and_a_drift_alone(policy, batch)
 def test_one_copy_that_is_reference_and_start_has_one_checksum(policy):
     assert engine_of(policy, GRPOConfig()).frozen_checksums().keys() == {"reference"}
     assert engine_of(policy, OnlineRFTConfig(), measure_kl=False).frozen_checksums() == {}
+
+
+def test_a_published_policy_holds_no_gradients(policy, batch):
+    config = PPOConfig()
+    engine = engine_of(clone(policy), config)
+    step(engine, config, batch)
+    assert gradients(engine.model)
+    engine.publish_policy(TransformersSampler(policy, autocast_dtype=None))
+    owned = engine.memory_owners()
+    assert not owned[Component.POLICY_GRADIENTS]
+    assert not owned[Component.CRITIC_GRADIENTS]
