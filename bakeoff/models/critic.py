@@ -29,7 +29,8 @@ class ValueHead(nn.Module):
 
     def forward(self, hidden: Tensor) -> Tensor:
         """[K] values of the states [K, H]."""
-        values: Tensor = self.linear(hidden.float()).squeeze(-1)
+        with torch.autocast(hidden.device.type, enabled=False):
+            values: Tensor = self.linear(hidden.float()).squeeze(-1)
         return values
 
 

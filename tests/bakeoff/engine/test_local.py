@@ -312,3 +312,22 @@ def test_a_published_policy_holds_no_gradients(policy, batch):
     owned = engine.memory_owners()
     assert not owned[Component.POLICY_GRADIENTS]
     assert not owned[Component.CRITIC_GRADIENTS]
+
+
+@pytest.mark.parametrize("name", ["grpo", "ppo", "ppo_shared"])
+def test_bfloat16_passes_follow_the_float32_ones(policy, batch, name):
+    found = []
+    for dtype in (None, torch.bfloat16):
+        engine = LocalEngine(
+            clone(policy),
+            build(METHODS[name]).plan,
+            optimizer=OPTIMIZER,
+            training=TrainingConfig(),
+            temperature=1.0,
+            autocast_dtype=dtype,
+            init_seed=0,
+        )
+        step(engine, METHODS[name], batch)
+        found.append(torch.cat([g.flatten() for g in gradients(engine.model).values()]))
+    exact, rounded = found
+    assert torch.cosine_similarity(exact, rounded, dim=0) > 0.98
