@@ -56,7 +56,7 @@ class Ablation:
         "what may end a trial before its last seed",
     ] = "none"
     fits_bytes: Annotated[
-        float | None, "a trial whose models alone need more is pruned before it runs"
+        float | None, "a trial that is predicted to need more is pruned before it runs"
     ] = None
     setup: Annotated[
         tuple[str, ...], "bakeoff commands to run first; {folder} is the study's folder"

@@ -95,14 +95,14 @@ class TrialRunner:
         if limit is None:
             return None
         # Only a study with a limit needs torch, which takes seconds to load.
-        from ablations.memory import model_bytes
+        from ablations.memory import peak_bytes
 
-        needed = model_bytes(cell)
+        needed = peak_bytes(cell)
         if needed <= limit:
             return None
         return Outcome(
             state="pruned",
-            reason=f"its models, gradients and optimizers alone take {needed:,.0f} bytes, above "
+            reason=f"its tensors take {needed:,.0f} bytes at the least, above "
             f"fits_bytes {limit:,.0f}",
         )
 

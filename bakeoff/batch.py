@@ -57,10 +57,14 @@ class Outputs:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class TokenLosses:
-    """Unreduced losses: masking and normalisation happen once, in `loss_weights`."""
+    """Unreduced losses: masking and normalisation happen once, in `loss_weights`.
 
-    policy: Tensor  # [N, T]
-    critic: Tensor | None = None  # [N, T]
+    A policy and a critic of its own learn one after the other, to hold the activations of one at a
+    time: so neither loss may depend on the other's output.
+    """
+
+    policy: Tensor  # [N, T], of `Outputs.logprobs`
+    critic: Tensor | None = None  # [N, T], of `Outputs.values`
     metrics: Mapping[str, Tensor] = field(default_factory=dict)  # [N, T] each, detached
 
 

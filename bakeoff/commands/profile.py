@@ -1,4 +1,4 @@
-"""``bakeoff profile``: what methods take in memory."""
+"""``bakeoff profile``: what methods take in memory, measured or predicted."""
 
 from __future__ import annotations
 
@@ -16,6 +16,8 @@ if TYPE_CHECKING:
     from bakeoff.interfaces import Algorithm
 
 DEFAULT_METHODS = "ppo,rft,online_rft,grpo"
+# What a measured run has no use for, by the name of its parameter here.
+_OF_PREDICTIONS = ("zero_stage", "processes", "offload", "device_bytes", "prompt_tokens")
 _path = click.Path(path_type=Path)
 
 
@@ -72,12 +74,24 @@ def profile_command(
     )
     @click.option("--device", help="as in `train`; default: the GPU if there is one")
     @click.option("--out", type=_path, help="folder for profile.json and the figures")
+    @click.option("--predict", is_flag=True, help="without running anything, and without a GPU")
+    @click.option("--prompt-tokens", type=click.IntRange(1), help="of every prompt; with --predict")
+    @click.option("--zero-stage", type=click.IntRange(0, 3), help="of DeepSpeed; with --predict")
+    @click.option(
+        "--processes", type=click.IntRange(1), help="that share a run; default 1; with --predict"
+    )
+    @click.option(
+        "--offload",
+        type=click.Choice(["none", "optimizer", "parameters", "both"]),
+        help="what lies in host memory; with --predict",
+    )
     @click.option(
         "--lora",
         type=click.IntRange(1),
         metavar="RANK",
         help="train adapters of this rank on all linear layers",
     )
+    @click.option("--device-bytes", type=float, help="of one GPU, such as 80e9; with --predict")
     @click.option(
         "--activation-checkpointing", is_flag=True, help="compute activations again going backward"
     )
@@ -90,6 +104,12 @@ def profile_command(
         """
         listed = options.pop("methods")
         names = list(presets) if listed == "all" else listed.split(",")
+        if options.pop("predict"):
+            from bakeoff.commands.profile_predict import run_prediction
+
+            asked = {name: value for name, value in options.items() if value is not None}
+            run_prediction(names, methods=methods(), **asked)
+            return
         _refuse(options)
         from bakeoff.commands.profile_measure import measure
 
@@ -112,13 +132,17 @@ def profile_command(
 
 
 def _refuse(options: Mapping[str, Any]) -> None:
+    for name in _OF_PREDICTIONS:
+        if options[name] not in (None, False):
+            flag = "--" + name.replace("_", "-")
+            raise ConfigError(f"{flag} is of --predict, which runs nothing; add it or leave {flag}")
     out = options["out"]
     if out is not None and out.exists() and not out.is_dir():
         raise ConfigError(f"--out {out} is a file; name a folder")
 
 
 def _settings(options: Mapping[str, Any]) -> dict[str, Any]:
-    unused = ("out", "json_file")
+    unused = (*_OF_PREDICTIONS, "out", "json_file")
     given = {n: v for n, v in options.items() if v is not None and n not in unused}
     return {"lora_rank" if name == "lora" else name: value for name, value in given.items()}
 

@@ -184,37 +184,48 @@ class LocalEngine:
             logprobs, entropy = response_logprobs(
                 self.model, batch, hidden, temperature=self._temperature
             )
-        values = None
-        if self._critic is not None:
-            with self._autocast(), self._passes.of(self._critic):
-                values = self._critic(batch)
-        elif self._shared_head is not None:
-            values = on_response(self._shared_head(hidden), batch.response_mask)
         if batch.old_logprobs is None:
             # One update per rollout batch: pi_old is pi_theta, and its forward pass is this one.
             batch = replace(batch, old_logprobs=logprobs.detach())
+        values = None
+        if self._shared_head is not None:
+            values = on_response(self._shared_head(hidden), batch.response_mask)
+        elif self._critic is not None:
+            # Stand-ins, of which no policy loss depends: the critic's pass waits until the
+            # policy's activations are gone.
+            values = batch.old_values
         losses = token_losses(batch, credit, Outputs(logprobs=logprobs, values=values))
         policy_loss = (losses.policy * weights).sum()
-        critic_loss = None if losses.critic is None else (losses.critic * weights).sum()
         scalar = torch.zeros((), device=self._device)
         if not critic_only:
             scalar = scalar + policy_loss
-        if critic_loss is not None:
-            shared = self._plan.critic is not None and self._plan.critic.shared_trunk
-            scale = present(self._plan.critic, "critic").loss_coefficient if shared else 1.0
-            scalar = scalar + scale * critic_loss
-        require_finite(scalar.item(), "the loss", step=self._version)
-        if scalar.requires_grad:
-            scalar.backward()  # type: ignore[no-untyped-call]
+        critic_loss = None
+        if self._shared_head is not None:
+            critic_loss = (present(losses.critic, "critic loss") * weights).sum()
+            scalar = scalar + present(self._plan.critic, "critic").loss_coefficient * critic_loss
+        self._backward(scalar)
+        del hidden, scalar
+        logprobs, policy_loss = logprobs.detach(), policy_loss.detach()
+        if self._critic is not None:
+            with self._autocast(), self._passes.of(self._critic):
+                values = self._critic(batch)
+            losses = token_losses(batch, credit, Outputs(logprobs=logprobs, values=values))
+            critic_loss = (present(losses.critic, "critic loss") * weights).sum()
+            self._backward(critic_loss)
         statistics.add(
             batch,
             losses,
             logprobs=logprobs,
             entropy=entropy,
             weights=weights,
-            policy_loss=policy_loss.detach(),
+            policy_loss=policy_loss,
             critic_loss=None if critic_loss is None else critic_loss.detach(),
         )
+
+    def _backward(self, loss: Tensor) -> None:
+        require_finite(loss.item(), "the loss", step=self._version)
+        if loss.requires_grad:
+            loss.backward()  # type: ignore[no-untyped-call]
 
     def _step(self, critic_only: bool, statistics: UpdateStatistics) -> None:
         if not critic_only or self._shared_head is not None:

@@ -13,6 +13,8 @@ def profile(*arguments: str) -> str:
 @pytest.mark.parametrize(
     ("arguments", "told"),
     [
+        (("--zero-stage", "2"), "--zero-stage is of --predict"),
+        (("--offload", "both"), "--offload is of --predict"),
         (("--methods", "grpo_iterative"), "grpo_iterative refits a reward model"),
         (("--methods", "gpro"), "unknown method 'gpro'"),
     ],
