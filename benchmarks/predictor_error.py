@@ -205,7 +205,7 @@ def compare(arm: str, size: str) -> dict[str, Any]:
 
 def error(of: Mapping[str, Any]) -> float:
     """By how much of the measured bytes a prediction is too high."""
-    return round(of["predicted_bytes"] / of["measured_bytes"] - 1, 5)
+    return round(float(of["predicted_bytes"] / of["measured_bytes"]) - 1, 5)
 
 
 def show(rows: list[dict[str, Any]]) -> None:
