@@ -180,16 +180,19 @@ def narrow(credit: Credit, batch: TokenBatch) -> Credit:
     )
 
 
-def micro_batches(batch: TokenBatch, *, max_tokens: int, rows: Tensor) -> Iterator[Tensor]:
+def micro_batches(
+    batch: TokenBatch, *, max_tokens: int, rows: Tensor, ranks: int = 1
+) -> Iterator[Tensor]:
     """Cuts `rows` into as few index tensors as `max_tokens` allows, of similar sizes.
 
     Rows of similar length share a cut. A cut counts its rows at the longest of them, which is the
     most that packing makes of it; a single row above `max_tokens` still forms a cut of its own.
+    Among several `ranks` the fewest is rounded up to a number that gives all equally many.
     """
     lengths = batch.attention_mask.sum(dim=1)[rows]
     order = torch.argsort(lengths, stable=True)
     ascending = lengths[order].tolist()
-    fewest = len(_cuts(ascending, max_tokens))
+    fewest = -(-len(_cuts(ascending, max_tokens)) // ranks) * ranks
     # The smallest size that needs no more cuts is the one that balances them.
     sizes = range(1, max_tokens + 1)
     size = sizes[bisect_left(sizes, -fewest, key=lambda size: -len(_cuts(ascending, size)))]

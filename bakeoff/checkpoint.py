@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import os
 import shutil
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
+from typing import Any
 
 import torch
 from safetensors.torch import load_file, save_file
@@ -49,7 +50,7 @@ def latest_checkpoint(checkpoints: Path) -> Path | None:
 
 def save_module(path: Path, module: nn.Module, *, shared: nn.Module | None = None) -> None:
     """Writes parameters and persistent buffers, tied ones once, and those of `shared` not."""
-    save_file({n: t.contiguous() for n, t in own_tensors(module, shared=shared).items()}, path)
+    save_tensors(path, own_tensors(module, shared=shared))
 
 
 def load_module(path: Path, module: nn.Module, *, shared: nn.Module | None = None) -> None:
@@ -58,18 +59,33 @@ def load_module(path: Path, module: nn.Module, *, shared: nn.Module | None = Non
     Raises:
         BakeoffError: other names or shapes than the module's.
     """
-    stored = load_file(path)
     own = own_tensors(module, shared=shared)
-    if stored.keys() != own.keys():
-        odd = sorted(stored.keys() ^ own.keys())[:3]
-        raise BakeoffError(f"{path} does not belong to this model: {odd} are in only one of them")
-    # A copy would broadcast a smaller tensor without a word.
-    odd = [name for name, tensor in own.items() if tensor.shape != stored[name].shape][:3]
-    if odd:
-        raise BakeoffError(f"{path} does not belong to this model: {odd} have other shapes in it")
+    stored = load_tensors(path, {name: tensor.shape for name, tensor in own.items()})
     with torch.no_grad():
         for name, tensor in own.items():
             tensor.copy_(stored[name])
+
+
+def save_tensors(path: Path, tensors: Mapping[str, Tensor]) -> None:
+    """Writes tensors that share no memory."""
+    save_file({name: tensor.contiguous() for name, tensor in tensors.items()}, path)
+
+
+def load_tensors(path: Path, shapes: Mapping[str, torch.Size]) -> dict[str, Tensor]:
+    """The tensors of a file.
+
+    Raises:
+        BakeoffError: other names or shapes than asked for.
+    """
+    stored = load_file(path)
+    if stored.keys() != shapes.keys():
+        odd = sorted(stored.keys() ^ shapes.keys())[:3]
+        raise BakeoffError(f"{path} does not belong to this model: {odd} are in only one of them")
+    # A copy would broadcast a smaller tensor without a word.
+    odd = [name for name, shape in shapes.items() if shape != stored[name].shape][:3]
+    if odd:
+        raise BakeoffError(f"{path} does not belong to this model: {odd} have other shapes in it")
+    return stored
 
 
 def own_tensors(module: nn.Module, *, shared: nn.Module | None) -> dict[str, Tensor]:
@@ -77,11 +93,16 @@ def own_tensors(module: nn.Module, *, shared: nn.Module | None) -> dict[str, Ten
 
     They are the module's own storage, without gradient.
     """
+    return {name: t.detach() for name, t in raw_tensors(module, shared=shared).items()}
+
+
+def raw_tensors(module: nn.Module, *, shared: nn.Module | None) -> dict[str, Tensor]:
+    """As `own_tensors`, but the very objects: what cuts them over ranks leaves its marks there."""
     # named_parameters lists a tied weight once; safetensors refuses shared memory.
     buffers = {name: b for name, b in module.named_buffers() if name in module.state_dict()}
     tensors = dict(module.named_parameters()) | buffers
     there = set() if shared is None else {id(t) for t in (*shared.parameters(), *shared.buffers())}
-    return {name: t.detach() for name, t in tensors.items() if id(t) not in there}
+    return {name: t for name, t in tensors.items() if id(t) not in there}
 
 
 def save_optimizer(path: Path, optimizer: torch.optim.Optimizer) -> None:
@@ -98,12 +119,17 @@ def save_optimizer(path: Path, optimizer: torch.optim.Optimizer) -> None:
 
 def load_optimizer(path: Path, optimizer: torch.optim.Optimizer) -> None:
     """Continues an optimizer from what `save_optimizer` wrote."""
+    optimizer.load_state_dict(load_optimizer_state(path))
+
+
+def load_optimizer_state(path: Path) -> dict[str, Any]:
+    """What `save_optimizer` wrote, in the form of an optimizer's state_dict."""
     state: dict[int, dict[str, Tensor]] = {}
     for key, value in load_file(path.with_suffix(".safetensors")).items():
         index, name = key.split(".", 1)
         state.setdefault(int(index), {})[name] = value
     groups = read_json(path.with_suffix(".json"))["param_groups"]
-    optimizer.load_state_dict({"state": state, "param_groups": groups})
+    return {"state": state, "param_groups": groups}
 
 
 def save_random_state(path: Path) -> None:

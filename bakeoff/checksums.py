@@ -16,11 +16,18 @@ def weights_checksum(module: nn.Module) -> int:
     """
     total, before = 0, 0
     for parameter in module.parameters():
-        bits = parameter.detach().view(_BITS[parameter.element_size()]).flatten()
-        for start in range(0, len(bits), _STRETCH):
-            total += _weighted_sum(bits[start : start + _STRETCH], before + start)
-        before += len(bits)
+        total += part_checksum(parameter, before)
+        before += parameter.numel()
     return total % 2**64
+
+
+def part_checksum(weights: Tensor, first: int) -> int:
+    """What weights add to a checksum when `first` others come before them; take it modulo 2^64."""
+    bits = weights.detach().view(_BITS[weights.element_size()]).flatten()
+    return sum(
+        _weighted_sum(bits[start : start + _STRETCH], first + start)
+        for start in range(0, len(bits), _STRETCH)
+    )
 
 
 def _weighted_sum(bits: Tensor, first: int) -> int:

@@ -275,6 +275,51 @@ class SeedConfig:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class EngineConfig:
+    """Where the numbers are computed, not which: no part of a cell's identity."""
+
+    engine: Annotated[
+        Literal["local", "deepspeed"], "local: one process; deepspeed: one or many, with ZeRO"
+    ] = "local"
+    processes: Annotated[
+        int, "of one cell on this machine, for deepspeed; under torchrun the launcher says it"
+    ] = 1
+    zero_stage: Annotated[
+        int,
+        "deepspeed: what is cut over the processes; 1 optimizer states, 2 gradients too, "
+        "3 weights too",
+    ] = 0
+    offload: Annotated[
+        Literal["none", "optimizer", "parameters", "both"],
+        "deepspeed: what waits in CPU memory; optimizer takes zero_stage 1 or more, parameters 3",
+    ] = "none"
+    deepspeed_config: Annotated[
+        str | None, "JSON file of DeepSpeed's, for what no setting here says; none: no file"
+    ] = None
+
+    def __post_init__(self) -> None:
+        _at_least("processes", self.processes, 1)
+        if self.zero_stage not in range(4):
+            raise ConfigError(f"zero_stage must be 0, 1, 2 or 3, got {self.zero_stage}")
+        if self.engine == "local":
+            defaults = {f.name: f.default for f in fields(self) if f.name != "engine"}
+            for name, default in defaults.items():
+                if getattr(self, name) != default:
+                    raise ConfigError(
+                        f"{name} = {getattr(self, name)} is for engine deepspeed; set that, or "
+                        f"leave {name} out"
+                    )
+        if self.offload in ("optimizer", "both") and self.zero_stage == 0:
+            raise ConfigError(
+                f"offload {self.offload!r} moves what ZeRO has cut; set zero_stage 1, 2 or 3"
+            )
+        if self.offload in ("parameters", "both") and self.zero_stage != 3:
+            raise ConfigError(
+                f"offload {self.offload!r} takes zero_stage 3, got {self.zero_stage}"
+            )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class CellConfig:
     """One run: a method, a seed and everything that is held fixed around them."""
 
@@ -289,6 +334,7 @@ class CellConfig:
     budget: BudgetConfig = field(default_factory=BudgetConfig)
     evaluation: EvaluationConfig = field(default_factory=EvaluationConfig)
     seeds: SeedConfig = field(default_factory=SeedConfig)
+    engine: EngineConfig = field(default_factory=EngineConfig)
 
 
 SECTIONS: Mapping[str, type] = {
@@ -301,6 +347,7 @@ SECTIONS: Mapping[str, type] = {
     "budget": BudgetConfig,
     "evaluation": EvaluationConfig,
     "seeds": SeedConfig,
+    "engine": EngineConfig,
 }
 
 

@@ -7,6 +7,7 @@ from torch import Tensor
 
 from bakeoff.batch import TokenBatch, TokenLosses, present
 from bakeoff.interfaces import UpdateResult
+from bakeoff.ranks import Ranks
 
 
 class UpdateStatistics:
@@ -54,6 +55,20 @@ class UpdateStatistics:
         if critic_loss is not None:
             self._critic_loss = (self._critic_loss or 0.0) + critic_loss.item()
 
+    def over(self, ranks: Ranks) -> UpdateStatistics:
+        """The step as all ranks have seen it, the same for each of them; a meeting of all."""
+        total = UpdateStatistics(kept_rollouts=self.kept_rollouts)
+        for one in ranks.gather(self):
+            total._tokens += one._tokens
+            total._loss += one._loss
+            if one._critic_loss is not None:
+                total._critic_loss = (total._critic_loss or 0.0) + one._critic_loss
+            total._ratio_max = _larger(total._ratio_max, one._ratio_max)
+            total._sampler_gap_max = _larger(total._sampler_gap_max, one._sampler_gap_max)
+            for name, value in one._sums.items():
+                total._sums[name] = total._sums.get(name, 0.0) + value
+        return total
+
     def result(self) -> UpdateResult:
         """The means and maxima of the step."""
         return UpdateResult(
@@ -69,5 +84,7 @@ class UpdateStatistics:
         )
 
 
-def _larger(one: float | None, other: float) -> float:
-    return other if one is None else max(one, other)
+def _larger(one: float | None, other: float | None) -> float | None:
+    if one is None or other is None:
+        return other if one is None else one
+    return max(one, other)

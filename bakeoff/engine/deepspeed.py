@@ -1,0 +1,383 @@
+"""The training engine on DeepSpeed: ZeRO stages 0 to 3 on one process or many.
+
+Numbers are the local engine's: float32 masters, autocast where asked, the same AdamW, clipping and
+micro-batches, and the same files on disk. Only where the numbers lie is DeepSpeed's.
+"""
+
+from __future__ import annotations
+
+import copy
+import math
+import os
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+# DeepSpeed looks for its device when it is imported, and reads where it runs from here.
+os.environ.setdefault("LOCAL_RANK", "0")
+
+import deepspeed
+import torch
+from deepspeed.ops import __compatible_ops__ as compatible_operators
+from torch import Tensor, nn
+from torch import distributed as dist
+from transformers import PreTrainedModel
+
+from bakeoff import checkpoint
+from bakeoff.batch import TokenBatch, present
+from bakeoff.checkpoint import raw_tensors
+from bakeoff.checksums import weights_checksum
+from bakeoff.config import EngineConfig, OptimizerConfig, TrainingConfig
+from bakeoff.engine.roles import trained_parameters
+from bakeoff.engine.scoring import Ask, CriticPass, PolicyPass
+from bakeoff.engine.settings import deepspeed_settings
+from bakeoff.engine.shards import (
+    MasterShards,
+    own_tensor,
+    put_whole,
+    shards_checksum,
+    weights_norm,
+    whole,
+)
+from bakeoff.engine.training import Schedule, Scorer, TrainingEngine, adamw, schedule_of
+from bakeoff.interfaces import Plan, Sampler
+from bakeoff.memory.components import Component
+from bakeoff.models.loading import Policy
+from bakeoff.models.lora import merged_copy
+from bakeoff.ranks import Ranks
+from bakeoff.records import read_json, write_json
+
+# It would be compiled when a run starts, for sums between processes that gloo does as well.
+compatible_operators["deepspeed_shm_comm"] = False
+deepspeed.utils.logger.setLevel("ERROR")
+
+
+class DeepSpeedEngine(TrainingEngine):
+    """Policy and critic as DeepSpeed engines, frozen copies cut over the ranks at stage 3."""
+
+    def __init__(
+        self,
+        policy: Policy,
+        plan: Plan,
+        *,
+        optimizer: OptimizerConfig,
+        training: TrainingConfig,
+        temperature: float,
+        autocast_dtype: torch.dtype | None,
+        init_seed: int,
+        settings: EngineConfig,
+        ranks: Ranks,
+    ) -> None:
+        _require_group()
+        self._settings = settings
+        self._cuts_weights = settings.zero_stage == 3
+        if self._cuts_weights:
+            # The model that was loaded stays whole: it is what the sampler holds.
+            self._published = policy.model.requires_grad_(False)
+            policy = replace(policy, model=copy.deepcopy(policy.model).requires_grad_(True))
+        else:
+            self._published = policy.model
+        super().__init__(
+            policy,
+            plan,
+            optimizer=optimizer,
+            training=training,
+            temperature=temperature,
+            autocast_dtype=autocast_dtype,
+            init_seed=init_seed,
+            ranks=ranks,
+        )
+        self._casts = {"autocast_dtype": autocast_dtype, "caches_casts": not self._cuts_weights}
+        policy_pass = PolicyPass(
+            self.model,
+            self._shared_head,
+            temperature=temperature,
+            passes=self._passes,
+            **self._casts,
+        )
+        # A group of its own: in a warm-up of the critic the trunk's optimizer state stands still.
+        groups = [trained_parameters(self.model), trained_parameters(self._shared_head)]
+        self._trained_policy = self._train(
+            policy_pass, groups, learning_rate=optimizer.learning_rate, scheduled=True
+        )
+        self._register_head(policy_pass)
+        self._trained_critic: _DeepSpeedTrained | None = None
+        if self._critic is not None:
+            self._trained_critic = self._train(
+                CriticPass(self._critic, passes=self._passes, **self._casts),
+                [trained_parameters(self._critic)],
+                learning_rate=optimizer.critic_learning_rate or optimizer.learning_rate,
+                scheduled=False,
+            )
+        # One copy may be both; every rank must meet them in the same order.
+        frozen = dict.fromkeys(m for m in (self._reference, self._start) if m is not None)
+        self._scorers = {model: self._freeze(model) for model in frozen}
+
+    @property
+    def trained_policy(self) -> _DeepSpeedTrained:
+        return self._trained_policy
+
+    @property
+    def trained_critic(self) -> _DeepSpeedTrained | None:
+        return self._trained_critic
+
+    def _frozen_scorer(self, model: nn.Module) -> Scorer:
+        return self._scorers[model]
+
+    def _train(
+        self,
+        module: nn.Module,
+        groups: list[list[nn.Parameter]],
+        *,
+        learning_rate: float,
+        scheduled: bool,
+    ) -> _DeepSpeedTrained:
+        config = self._optimizer_config
+        groups = [group for group in groups if group]
+        optimizer = adamw(
+            [{"params": group} for group in groups], config, learning_rate=learning_rate
+        )
+        schedule = schedule_of(optimizer, config) if scheduled else None
+        engine, *_ = deepspeed.initialize(
+            model=module,
+            optimizer=optimizer,
+            config=deepspeed_settings(
+                self._settings,
+                config,
+                ranks=self._ranks.count,
+                trained_weights=sum(p.numel() for group in groups for p in group),
+            ),
+        )
+        return _DeepSpeedTrained(
+            engine,
+            optimizer,
+            [parameter for group in groups for parameter in group],
+            schedule=schedule,
+            max_grad_norm=config.max_grad_norm,
+            ranks=self._ranks,
+        )
+
+    def _freeze(self, model: nn.Module) -> Scorer:
+        score = PolicyPass(
+            model,  # type: ignore[arg-type]
+            temperature=self._temperature,
+            **self._casts,
+        )
+        if self._cuts_weights:
+            settings = deepspeed_settings(
+                self._settings,
+                self._optimizer_config,
+                ranks=self._ranks.count,
+                trained_weights=0,
+            )
+            settings["zero_optimization"].pop("offload_optimizer", None)
+            engine, *_ = deepspeed.initialize(model=score, config=settings)
+            self._register_head(score)
+            return engine  # type: ignore[no-any-return]
+        return score
+
+    def _register_head(self, policy_pass: PolicyPass) -> None:
+        """The output head's weights are read in tiles, without calling it."""
+        if self._cuts_weights:
+            for parameter in policy_pass.model.get_output_embeddings().parameters():
+                deepspeed.zero.register_external_parameter(policy_pass, parameter)
+
+    def refresh_reference(self) -> None:
+        if not self._cuts_weights:
+            self._roles.refresh_reference()
+            return
+        live = raw_tensors(self.model, shared=None)
+        reference = present(self._reference, "reference")
+        for name, tensor in raw_tensors(reference, shared=None).items():
+            put_whole(tensor, whole(live[name], self._ranks), self._ranks)
+
+    def frozen_checksums(self) -> dict[str, int]:
+        found = self._roles.frozen()
+        if not self._cuts_weights:
+            return {name: weights_checksum(module) for name, module in found.items()}
+        own = {name: shards_checksum(m.parameters(), self._ranks) for name, m in found.items()}
+        everybody = self._ranks.gather(own)
+        return {name: sum(one[name] for one in everybody) % 2**64 for name in own}
+
+    def memory_owners(self) -> Mapping[Component, list[Tensor]]:
+        owners = {
+            which: [*tensors, *(own_tensor(t) for t in tensors if hasattr(t, "ds_tensor"))]
+            for which, tensors in self._roles.memory_owners([]).items()
+        }
+        owners[Component.POLICY_OPTIMIZER] = self._trained_policy.shards.tensors()
+        if self._trained_critic is not None:
+            owners[Component.CRITIC_OPTIMIZER] = self._trained_critic.shards.tensors()
+        return owners
+
+    def publish_policy(self, sampler: Sampler) -> None:
+        # Nobody reads gradients between two batches, and the sampler has use for the room.
+        self._free_gradients()
+        sampler.publish(self._whole_policy(), version=self._version)
+
+    def save(self, directory: Path) -> None:
+        """Every rank calls it, the first one writes; the files are the local engine's."""
+        for name, module in self._roles.modules().items():
+            tensors = raw_tensors(module, shared=self._roles.base)
+            found = self._gathered((n, whole(t, self._ranks)) for n, t in tensors.items())
+            self._write(checkpoint.save_tensors, directory / f"{name}.safetensors", found)
+        for name, trained in self._all_trained().items():
+            moments = self._gathered(
+                (f"{index}.{key}", value)
+                for index, parameter in enumerate(trained.parameters)
+                for key, value in trained.shards.moments(parameter).items()
+            )
+            self._write(checkpoint.save_tensors, directory / f"{name}.safetensors", moments)
+            self._write(write_json, directory / f"{name}.json", trained.settings_record())
+        state = {"version": self._version, "schedule": self._trained_policy.schedule_state()}
+        self._write(write_json, directory / "engine.json", state)
+
+    def load(self, directory: Path) -> None:
+        """Continues from what any engine has saved, on whatever ranks."""
+        for name, module in self._roles.modules().items():
+            tensors = raw_tensors(module, shared=self._roles.base)
+            shapes = {n: getattr(t, "ds_shape", t.shape) for n, t in tensors.items()}
+            for key, value in checkpoint.load_tensors(
+                directory / f"{name}.safetensors", shapes
+            ).items():
+                put_whole(tensors[key], value, self._ranks)
+        state = read_json(directory / "engine.json")
+        self._version = state["version"]
+        self._trained_policy.load_schedule(state["schedule"])
+        for name, trained in self._all_trained().items():
+            stored = checkpoint.load_optimizer_state(directory / name)
+            for index, parameter in enumerate(trained.parameters):
+                value = whole(parameter, self._ranks)
+                trained.shards.put(parameter, value, stored["state"].get(index, {}))
+            trained.load_settings(stored["param_groups"][0])
+
+    def save_policy(self, directory: Path) -> None:
+        plain = self._whole_policy()
+        if self._ranks.first:
+            if self._roles.base is not None:
+                plain = merged_copy(plain)
+            plain.save_pretrained(directory)
+            self._policy.tokenizer.save_pretrained(directory)
+
+    @torch.no_grad()
+    def _whole_policy(self) -> PreTrainedModel:
+        """The policy as an ordinary model: itself, or a copy of what the ranks hold."""
+        if not self._cuts_weights:
+            return self.model
+        live = raw_tensors(self.model, shared=None)
+        for name, tensor in raw_tensors(self._published, shared=None).items():
+            tensor.copy_(whole(live[name], self._ranks))
+        return self._published
+
+    def _gathered(self, tensors: Iterable[tuple[str, Tensor]]) -> dict[str, Tensor]:
+        """On the first rank all of them, on the CPU; the others only help to gather."""
+        found = {}
+        for name, tensor in tensors:
+            if self._ranks.first:
+                found[name] = tensor.cpu()
+        return found
+
+    def _write(self, write: Callable[[Path, Any], None], path: Path, value: object) -> None:
+        if self._ranks.first:
+            write(path, value)
+
+    def _all_trained(self) -> dict[str, _DeepSpeedTrained]:
+        found = {"policy_optimizer": self._trained_policy}
+        if self._trained_critic is not None:
+            found["critic_optimizer"] = self._trained_critic
+        return found
+
+
+class _DeepSpeedTrained:
+    """A module in a DeepSpeed engine."""
+
+    def __init__(
+        self,
+        engine: Any,
+        optimizer: torch.optim.AdamW,
+        parameters: list[nn.Parameter],
+        *,
+        schedule: Schedule | None,
+        max_grad_norm: float,
+        ranks: Ranks,
+    ) -> None:
+        self._engine = engine
+        self._optimizer = optimizer
+        self.parameters = parameters
+        self.shards = MasterShards(engine, optimizer, ranks)
+        self._schedule = schedule
+        self._max_grad_norm = max_grad_norm
+        self._ranks = ranks
+        self._stage = int(engine.zero_optimization_stage())
+        self._trunk = optimizer.param_groups[0]
+        self._idle_trunk = False
+        optimizer.register_step_pre_hook(self._leave_out_what_is_idle)
+
+    def __call__(self, batch: TokenBatch, ask: Ask, /) -> Any:
+        return self._engine(batch, ask)
+
+    def backward(self, loss: Tensor, *, last: bool) -> None:
+        self._engine.set_gradient_accumulation_boundary(last)
+        # DeepSpeed averages gradients over ranks; the loss weights already sum to 1 over all of
+        # them, so undo it.
+        self._engine.backward(loss * self._ranks.count, scale_wrt_gas=False)
+
+    def step(self, *, idle_trunk: bool) -> float:
+        self._idle_trunk = idle_trunk
+        norm = 0.0
+        if self._stage == 0:
+            norm = nn.utils.clip_grad_norm_(self.parameters, self._max_grad_norm).item()
+        self._engine.step()
+        if self._stage:
+            norm = float(self._engine.get_global_grad_norm())
+            if getattr(self._engine.optimizer, "overflow", False):
+                norm = math.nan  # the step was skipped
+        if self._schedule is not None:
+            self._schedule.step()
+        return norm
+
+    def weights_norm(self) -> float:
+        return weights_norm(self.parameters, self._ranks)
+
+    def free_gradients(self) -> None:
+        (self._engine.optimizer if self._stage else self._engine).zero_grad()
+
+    def settings_record(self) -> dict[str, Any]:
+        """The optimizer's settings as the local engine writes them."""
+        settings = {name: value for name, value in self._trunk.items() if name != "params"}
+        return {"param_groups": [settings | {"params": list(range(len(self.parameters)))}]}
+
+    def load_settings(self, settings: Mapping[str, Any]) -> None:
+        for group in self._optimizer.param_groups:
+            group.update({name: v for name, v in settings.items() if name != "params"})
+
+    def schedule_state(self) -> dict[str, Any]:
+        state: dict[str, Any] = present(self._schedule, "schedule").state_dict()
+        # One learning rate a group here, one for all in a record.
+        return state | {name: state[name][:1] for name in _BY_GROUP}
+
+    def load_schedule(self, state: Mapping[str, Any]) -> None:
+        groups = len(self._optimizer.param_groups)
+        own = dict(state) | {name: list(state[name]) * groups for name in _BY_GROUP}
+        present(self._schedule, "schedule").load_state_dict(own)
+
+    def _leave_out_what_is_idle(self, optimizer: torch.optim.Optimizer, *_: object) -> None:
+        # DeepSpeed makes a gradient of zeros where there was none, and a step on that would count.
+        for group in optimizer.param_groups:
+            if self._idle_trunk and group is self._trunk:
+                for parameter in group["params"]:
+                    parameter.grad = None
+
+
+_BY_GROUP = ("base_lrs", "_last_lr", "lr_lambdas")
+
+
+def _require_group() -> None:
+    """DeepSpeed wants a process group, also of one."""
+    if not dist.is_initialized():
+        dist.init_process_group(
+            "cpu:gloo,cuda:nccl" if torch.cuda.is_available() else "gloo",
+            store=dist.HashStore(),
+            rank=0,
+            world_size=1,
+        )
