@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
+from contextlib import nullcontext
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import torch
 
@@ -15,11 +16,12 @@ from bakeoff import checkpoint, records
 from bakeoff.canaries import Canaries
 from bakeoff.config import CellConfig
 from bakeoff.engine.local import LocalEngine
+from bakeoff.engine.settings import check_engine
 from bakeoff.errors import ConfigError
 from bakeoff.evaluate import achieved_kl, transcripts
-from bakeoff.failures import failure_kind, record_failure
 from bakeoff.identity import check_compatible, config_record, require_same_run
 from bakeoff.interfaces import Algorithm, Plan, RewardFunction, RolloutSource, Source
+from bakeoff.journal import Echo, Journal
 from bakeoff.ledger import Ledger
 from bakeoff.locks import exclusive_folder
 from bakeoff.loop import Trainer
@@ -27,8 +29,10 @@ from bakeoff.memory.components import Component
 from bakeoff.memory.owners import weight_tensors
 from bakeoff.memory.tracker import PeakMemory
 from bakeoff.models.flops import flops_model
-from bakeoff.records import RunDirectory
+from bakeoff.ranks import Ranks, join_ranks
+from bakeoff.records import Row, RunDirectory
 from bakeoff.rewards.gold import CONTROLS, gold_rewards
+from bakeoff.rewards.once import RewardedOnce
 from bakeoff.rewards.refitting import build_refit
 from bakeoff.rewards.registry import load_reward
 from bakeoff.rewards.scoring_model import scoring_model
@@ -39,8 +43,8 @@ from bakeoff.types import Split
 from bakeoff.weight_probe import WeightProbe
 from bakeoff.world import World, autocast_dtype, build_world
 
-Echo = Callable[[str], None]
-
+if TYPE_CHECKING:
+    from bakeoff.engine.deepspeed import DeepSpeedEngine
 
 def run_cell(
     config: CellConfig,
@@ -52,24 +56,34 @@ def run_cell(
 ) -> None:
     """Trains one cell to its budget, from its last checkpoint if there is one.
 
-    `echo` gets a line a batch, for people; `memory` makes what measures it.
+    `echo` gets a line a batch, for people; `memory` makes what measures it. Where a launcher has
+    started this process as one of several ranks, all of them call this.
 
     Raises:
         ConfigError: before anything is written.
         BakeoffError: a canary stopped the run; the status says why.
     """
     check_compatible(config, algorithm)
+    check_engine(config)
     record = config_record(config, algorithm)
     require_same_run(directory, record)
-    say = echo or (lambda _: None)
+    ranks = join_ranks(config.model.device)
+    say = echo if echo is not None and ranks.first else (lambda _: None)
     # A launcher that was killed leaves its cell behind, and its successor starts the cell again.
     waits = partial(say, f"{directory.path} is being trained by another process; waiting for it")
-    with exclusive_folder(directory.path, on_wait=waits):
-        require_same_run(directory, record)
-        if directory.state == "finished":
+    with exclusive_folder(directory.path, on_wait=waits) if ranks.first else nullcontext():
+        finished = ranks.once(lambda: _finished(directory, record))
+        if finished:
             say(f"{directory.path} is finished already")
             return
-        _build_and_run(config, algorithm, directory, record, echo, memory)
+        _build_and_run(config, algorithm, directory, record, ranks, echo, memory)
+        # Nobody lets go of the folder, or of a connection, before all are done with it.
+        ranks.gather(None)
+
+
+def _finished(directory: RunDirectory, record: dict[str, Any]) -> bool:
+    require_same_run(directory, record)
+    return directory.state == "finished"
 
 
 def _build_and_run(
@@ -77,57 +91,38 @@ def _build_and_run(
     algorithm: Algorithm,
     directory: RunDirectory,
     record: dict[str, Any],
+    ranks: Ranks,
     echo: Echo | None,
     memory: Callable[[torch.device], PeakMemory],
 ) -> None:
+    def journal_with(ledger: Ledger) -> Journal:
+        return Journal(directory, record, ledger, ranks=ranks, echo=echo)
+
     try:
-        world = build_world(config)
+        world = build_world(config, ranks=ranks)
     except Exception as error:
-        _record_unfit(error, directory, record, Ledger(PeakMemory(torch.device("cpu"))))
+        journal_with(Ledger(PeakMemory(torch.device("cpu")))).fail_unbegun(error)
         raise
     try:
-        ledger = Ledger(memory(world.policy.model.device))
-        _run(world, algorithm, directory, record, ledger, echo)
+        ledger = Ledger(memory(world.policy.model.device), ranks)
+        _run(world, algorithm, journal_with(ledger), ledger)
     finally:
         world.verifier.close()
 
 
-def _run(
-    world: World,
-    algorithm: Algorithm,
-    directory: RunDirectory,
-    record: dict[str, Any],
-    ledger: Ledger,
-    echo: Echo | None,
-) -> None:
+def _run(world: World, algorithm: Algorithm, journal: Journal, ledger: Ledger) -> None:
     try:
         # Whatever the settings can get wrong comes out here, before there is a folder.
-        run = _Run(world, algorithm, directory, ledger, echo)
+        run = _Run(world, algorithm, journal, ledger)
     except Exception as error:
-        _record_unfit(error, directory, record, ledger)
+        journal.fail_unbegun(error)
         raise
-    _begin(directory, record)
+    journal.begin()
     try:
         run.to_the_end()
     except Exception as error:
-        record_failure(error, directory, ledger)
+        journal.fail(error)
         raise
-
-
-def _begin(directory: RunDirectory, record: Mapping[str, Any]) -> None:
-    directory.path.mkdir(parents=True, exist_ok=True)
-    if not directory.config.exists():
-        records.write_json(directory.config, record)
-    directory.write_status("running")
-
-
-def _record_unfit(
-    error: Exception, directory: RunDirectory, record: Mapping[str, Any], ledger: Ledger
-) -> None:
-    """Models that do not fit are a result; any other fault before a run leaves nothing behind."""
-    if failure_kind(error) == "out_of_memory":
-        _begin(directory, record)
-        record_failure(error, directory, ledger)
 
 
 def _require_rewards(plan: Plan, reward: RewardFunction) -> None:
@@ -145,38 +140,29 @@ class _Run:
         self,
         world: World,
         algorithm: Algorithm,
-        directory: RunDirectory,
+        journal: Journal,
         ledger: Ledger,
-        echo: Echo | None,
     ) -> None:
         config = world.config
-        self._echo = echo
         self._world = world
         self._config = config
-        self._directory = directory
+        self._journal = journal
         self._ledger = ledger
         flops = flops_model(world.policy.model)
         dtype = autocast_dtype(config.model)
         with self._ledger.phase("load"):
-            self._engine = LocalEngine(
-                world.policy,
-                algorithm.plan,
-                optimizer=config.optimizer,
-                training=config.training,
-                temperature=config.sampling.temperature,
-                autocast_dtype=dtype,
-                init_seed=world.seeds.initialisation,
-            )
+            self._engine = _engine(world, algorithm.plan)
             reward = load_reward(config.reward, world.reward_context())
             prompts = world.training_prompts()
         self._ledger.watch(self._engine.memory_owners)
         self._ledger.watch(lambda: {Component.REWARD_MODEL: weight_tensors(scoring_model(reward))})
         _require_rewards(algorithm.plan, reward)
+        judged = reward if world.ranks.count == 1 else RewardedOnce(reward, world.ranks)
         self._refit = build_refit(algorithm.plan.iteration, reward, world, self._ledger)
         maker = RolloutMaker(
             prompts=prompts,
-            sampler=world.sampler,
-            reward=reward,
+            sampler=world.shared_sampler,
+            reward=judged,
             sampling=config.sampling,
             ledger=self._ledger,
             seeds=world.seeds,
@@ -198,21 +184,22 @@ class _Run:
             autocast_dtype=dtype,
             verifier_error_ceiling=config.task.verifier_error_ceiling,
             sampling=config.sampling,
-            gold_rewards=partial(gold_rewards, world=world, reward=reward),
+            gold_rewards=partial(gold_rewards, world=world, reward=judged),
             reward_judges=config.reward.reward not in CONTROLS,
         )
         self._trainer = Trainer(
             config=config,
             algorithm=algorithm,
             source=self._source(algorithm, maker),
-            sampler=world.sampler,
+            sampler=world.shared_sampler,
             engine=self._engine,
             ledger=self._ledger,
+            ranks=world.ranks,
             flops=flops,
             canaries=self._canaries,
             probe=WeightProbe(
                 prompts[0],
-                sampler=world.sampler,
+                sampler=world.shared_sampler,
                 engine=self._engine,
                 sampling=config.sampling,
                 seed=world.seeds.sampling,
@@ -234,7 +221,7 @@ class _Run:
         done = finished
         for done, metrics in self._trainer.train(done=finished):
             before, reached = reached, self._trainer.progress(done)
-            self._record(done, metrics, reached)
+            self._journal.batch(done, metrics, reached)
             if reached < 1 and math.floor(reached * points) > math.floor(before * points):
                 self._evaluate(
                     done, final=False, samples=self._config.evaluation.evaluation_samples
@@ -252,9 +239,10 @@ class _Run:
             case Source.MIXED_POLICY:
                 mixed = MixedSampler(
                     world.policy,
-                    world.sampler,
+                    world.shared_sampler,
                     share=plan.offline_share,
                     autocast_dtype=autocast_dtype(self._config.model),
+                    ranks=world.ranks,
                 )
                 self._ledger.watch(lambda: {Component.REFERENCE: weight_tensors(mixed.initial)})
                 return LiveSource(replace(maker, sampler=mixed), rounds=plan.sampling_rounds)
@@ -264,11 +252,10 @@ class _Run:
                 return PoolSource(
                     maker,
                     plan.pool,
-                    path=self._directory.pool,
+                    path=self._journal.directory.pool,
                     budget=self._config.budget,
-                    on_chunk=lambda groups: self._directory.write_status(
-                        "running", message=f"pool: {groups} problems sampled"
-                    ),
+                    ranks=world.ranks,
+                    on_chunk=self._journal.pool,
                 )
             case Source.DEMONSTRATIONS | Source.GOLD:
                 task = world.task
@@ -283,40 +270,10 @@ class _Run:
                     updates=plan.updates,
                 )
 
-    def _record(self, done: int, metrics: Mapping[str, Any], reached: float) -> None:
-        ledger = self._ledger.snapshot()
-        records.append_lines(
-            self._directory.metrics,
-            [
-                {"batch": done}
-                | self._ledger.position()
-                | dict(metrics)
-                | {
-                    "seconds": ledger["seconds"],
-                    "tokens_per_second": ledger["tokens_per_second"],
-                    "sampling_tokens_per_second": ledger["sampling_tokens_per_second"],
-                    "training_tokens_per_second": ledger["training_tokens_per_second"],
-                    "peak_bytes": max(ledger["peak_bytes"].values()),
-                }
-            ],
-        )
-        self._directory.write_status(
-            "running",
-            progress=min(1.0, reached),
-            step=self._ledger.optimizer_steps,
-            reward=metrics["reward"],
-            tokens_per_second=ledger["tokens_per_second"],
-            wall_seconds=ledger["wall_seconds"],
-        )
-        if self._echo is not None:
-            self._echo(
-                f"batch {done}  {min(1.0, reached):4.0%}  reward {metrics['reward']:.3f}  "
-                f"{ledger['tokens_per_second']:,.0f} tokens/s"
-            )
-
     def _evaluate(self, done: int, *, final: bool, samples: int) -> None:
         with self._ledger.phase("evaluate"):
-            rows = []
+            rows: list[Row] = []
+            shown: list[Row] = []
             for evaluator in (self._evaluator, self._ood_evaluator if final or not done else None):
                 if evaluator is None:
                     continue
@@ -327,21 +284,13 @@ class _Run:
                 place = {"batch": done, "final": final, **self._ledger.position()}
                 rows += [place | row | {"kl_to_start": kl} for row in found]
                 if evaluator is self._evaluator and (final or not done):
-                    records.append_lines(
-                        self._directory.transcripts,
-                        [place | row for row in transcripts(rollouts)],
-                    )
-            records.append_lines(self._directory.evaluations, rows)
-
-    def _checkpoint(self, done: int) -> None:
-        with self._ledger.phase("checkpoint"):
-            checkpoint.write_checkpoint(
-                self._directory.checkpoints, done, lambda path: self._save(path, done)
-            )
-        records.write_json(self._directory.ledger, self._ledger.snapshot())
+                    shown = [place | row for row in transcripts(rollouts)]
+            self._journal.evaluation(rows, shown)
 
     def _save(self, path: Path, done: int) -> None:
         self._engine.save(path)
+        if not self._world.ranks.first:
+            return
         if self._refit is not None:
             self._refit.save(path)
         checkpoint.save_random_state(path / "random.safetensors")
@@ -354,9 +303,12 @@ class _Run:
             },
         )
 
+    def _checkpoint(self, done: int) -> None:
+        self._journal.checkpoint(done, lambda path: self._save(path, done))
+
     def _resume(self) -> int:
         """Batches done so far; the state is that of the last checkpoint."""
-        path = checkpoint.latest_checkpoint(self._directory.checkpoints)
+        path = checkpoint.latest_checkpoint(self._journal.directory.checkpoints)
         done = 0
         if path is not None:
             progress = records.read_json(path / "progress.json")
@@ -368,28 +320,34 @@ class _Run:
             self._ledger.restore(progress["ledger"])
             self._canaries.restore(progress["canaries"])
             self._engine.publish_policy(self._world.sampler)
-        for name in ("metrics", "evaluations", "transcripts"):
-            file: Path = getattr(self._directory, name)
-            if file.exists():
-                records.keep_lines_through(file, done if done else -1)
+        self._journal.keep_through(
+            done if done else -1, "metrics", "evaluations", "transcripts"
+        )
         return done
 
     def _finish(self, done: int) -> None:
         # A process killed between here and the last checkpoint has written these rows already.
-        for file in (self._directory.evaluations, self._directory.transcripts):
-            records.keep_lines_through(file, done - 1)
+        self._journal.keep_through(done - 1, "evaluations", "transcripts")
         self._evaluate(done, final=True, samples=self._config.evaluation.final_samples)
-        with self._ledger.phase("checkpoint"):
-            checkpoint.replace_directory(self._directory.policy, self._engine.save_policy)
+        self._journal.policy(self._engine.save_policy)
         self._checkpoint(done)
-        last = records.read_json(self._directory.status)
-        shown = {name: last[name] for name in ("reward", "tokens_per_second") if name in last}
-        collapsed = self._canaries.collapsed
-        self._directory.write_status(
-            "finished",
-            progress=1.0,
-            message=collapsed or "",
-            collapsed=collapsed is not None,
-            step=self._ledger.optimizer_steps,
-            **shown,
-        )
+        self._journal.finish(collapsed=self._canaries.collapsed)
+
+
+def _engine(world: World, plan: Plan) -> LocalEngine | DeepSpeedEngine:
+    config = world.config
+    make: Callable[..., LocalEngine | DeepSpeedEngine] = LocalEngine
+    if config.engine.engine == "deepspeed":
+        # Seconds to import, and not on every machine.
+        from bakeoff.engine.deepspeed import DeepSpeedEngine
+
+        make = partial(DeepSpeedEngine, settings=config.engine, ranks=world.ranks)
+    return make(
+        world.policy,
+        plan,
+        optimizer=config.optimizer,
+        training=config.training,
+        temperature=config.sampling.temperature,
+        autocast_dtype=autocast_dtype(config.model),
+        init_seed=world.seeds.initialisation,
+    )

@@ -36,7 +36,7 @@ def cli() -> None:
 @click.option("--seeds", "seed_count", type=click.IntRange(1), help="seeds 0 to N-1")
 @click.option("--budget-tokens", type=float, help="sampled tokens each cell may spend")
 @click.option("--steps", type=float, help="optimizer steps each cell may take, as the budget")
-@click.option("--workers", type=click.IntRange(1), help="cells at once; default: one a core")
+@click.option("--workers", type=click.IntRange(1), help="cells at once; default: as fill the cores")
 @click.option("--out", type=_path, help="study folder; default: runs/<study>")
 @click.option("--force", is_flag=True, help='go on after a failed gate, marked "not comparable"')
 @click.option("--tracking-uri", help="MLflow; default: SQLite in the folder above the study")
@@ -372,6 +372,8 @@ def _whole_numbers(flag: str, text: str) -> list[int]:
 
 
 def _train(method: str, values: dict[str, Any], out: Path, *, quiet: bool) -> None:
+    from bakeoff.engine.settings import check_engine
+    from bakeoff.processes import failures_told, is_rank, run_ranks
     from bakeoff.records import RunDirectory
     from bakeoff.settings import cell_config, method_config
     from benchmarks.methods import build_method, method_defaults
@@ -380,11 +382,16 @@ def _train(method: str, values: dict[str, Any], out: Path, *, quiet: bool) -> No
     config = cell_config(method, defaults, values)
     if out.exists() and not out.is_dir():
         raise ConfigError(f"--out {out} is a file; name a folder")
-    # torch takes seconds to load, so whatever can be refused without it has been.
-    from bakeoff.cell import run_cell
+    check_engine(config)
+    if config.engine.processes > 1 and not is_rank():
+        code = run_ranks(("-m", "bakeoff", *sys.argv[1:]), processes=config.engine.processes)
+        raise SystemExit(code)
+    with failures_told():
+        # torch takes seconds to load, so whatever can be refused without it has been.
+        from bakeoff.cell import run_cell
 
-    algorithm = build_method(method_config(config, defaults))
-    run_cell(config, algorithm, RunDirectory(out), echo=None if quiet else click.echo)
+        algorithm = build_method(method_config(config, defaults))
+        run_cell(config, algorithm, RunDirectory(out), echo=None if quiet else click.echo)
 
 
 if __name__ == "__main__":

@@ -362,6 +362,14 @@ def as_record(value: Any) -> Any:
     return value
 
 
+def identity_record(config: CellConfig) -> dict[str, Any]:
+    """What a cell's hash is of: every setting but where it runs.
+
+    So a run goes on with another engine, or on more processes.
+    """
+    return {name: value for name, value in as_record(config).items() if name != "engine"}
+
+
 def _at_least(name: str, value: int | None, least: int) -> None:
     if value is not None and value < least:
         raise ConfigError(f"{name} must be at least {least}, got {value}")

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from bakeoff import provenance, records
-from bakeoff.config import BudgetAxis, CellConfig, as_record
+from bakeoff.config import BudgetAxis, CellConfig, as_record, identity_record
 from bakeoff.errors import ConfigError
 from bakeoff.interfaces import Algorithm, Source
 from bakeoff.locks import is_unused
@@ -52,7 +52,7 @@ def config_record(config: CellConfig, algorithm: Algorithm) -> dict[str, Any]:
     reward_model = config.reward.reward_model
     return settings | {
         "schema": records.SCHEMA,
-        "hash": records.config_hash(settings),
+        "hash": records.config_hash(identity_record(config)),
         "reward_model_digest": None if reward_model is None else weights_digest(Path(reward_model)),
         "conventions": dict(algorithm.conventions),
         "source": plan.source.value,

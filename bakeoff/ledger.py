@@ -10,6 +10,7 @@ from typing import Any
 from bakeoff.config import BudgetAxis, BudgetConfig
 from bakeoff.memory.owners import Owners
 from bakeoff.memory.tracker import PeakMemory
+from bakeoff.ranks import Ranks
 from bakeoff.types import Rollout
 
 # Looking is free: what a method learns from costs, what we learn about it does not.
@@ -17,10 +18,16 @@ FREE_PHASES = frozenset({"load", "evaluate", "measure", "checkpoint"})
 
 
 class Ledger:
-    """Counters of one cell; every one of them only ever grows."""
+    """Counters of one cell; every one of them only ever grows.
 
-    def __init__(self, memory: PeakMemory) -> None:
+    Every rank counts what all ranks do together. Seconds are a rank's own, and those of one count
+    for all: ranks wait for each other.
+    """
+
+    def __init__(self, memory: PeakMemory, ranks: Ranks | None = None) -> None:
         self._memory = memory
+        self._ranks = ranks or Ranks()
+        self._peaks: list[dict[str, int]] = []  # bytes by phase, of every rank as they last met
         self._wall_start = time.perf_counter()
         self._wall_before = 0.0
         self.seconds: dict[str, float] = {}
@@ -68,9 +75,14 @@ class Ledger:
         self.reward_model_tokens += sum(rollout.reward.model_tokens for rollout in rollouts)
 
     @property
-    def device_seconds(self) -> float:
+    def charged_seconds(self) -> float:
         """Seconds of the phases that a method is charged for."""
         return sum(s for phase, s in self.seconds.items() if phase not in FREE_PHASES)
+
+    @property
+    def device_seconds(self) -> float:
+        """The same of all ranks together."""
+        return self._ranks.count * self.charged_seconds
 
     @property
     def wall_seconds(self) -> float:
@@ -103,14 +115,20 @@ class Ledger:
                 "device_seconds": self.device_seconds,
                 "wall_seconds": self.wall_seconds,
                 # Of the whole charged cell, so that arms with cheap and dear updates compare.
-                "tokens_per_second": self.sampled_tokens / max(self.device_seconds, 1e-9),
+                "tokens_per_second": self.sampled_tokens / max(self.charged_seconds, 1e-9),
                 "sampling_tokens_per_second": self.sampled_tokens
                 / max(self.seconds.get("sample", 0.0), 1e-9),
                 "training_tokens_per_second": self.trained_tokens
                 / max(self.seconds.get("update", 0.0), 1e-9),
             }
             | self._memory.record()
+            | self._peaks_of_ranks()
         )
+
+    def meet(self) -> None:
+        """Learns the peaks of all ranks for later snapshots; a meeting of all ranks."""
+        if self._ranks.count > 1:
+            self._peaks = self._ranks.gather(dict(self._memory.peak_bytes))
 
     def restore(self, record: Mapping[str, Any]) -> None:
         """Continues from a snapshot."""
@@ -119,6 +137,18 @@ class Ledger:
         self.seconds = dict(record["seconds"])
         self._wall_before = record["wall_seconds"]
         self._memory.restore(record)
+
+    def _peaks_of_ranks(self) -> dict[str, Any]:
+        """By phase of the rank that has most, and the highest of each rank."""
+        if not self._peaks:
+            return {}
+        phases = dict.fromkeys(phase for peaks in self._peaks for phase in peaks)
+        return {
+            "peak_bytes": {
+                phase: max(peaks.get(phase, 0) for peaks in self._peaks) for phase in phases
+            },
+            "rank_peak_bytes": [max(peaks.values(), default=0) for peaks in self._peaks],
+        }
 
     def _counters(self) -> dict[str, float]:
         return {

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 
 import torch
 from torch import nn
@@ -25,6 +25,7 @@ from bakeoff.interfaces import (
 from bakeoff.ledger import Ledger
 from bakeoff.metrics import Metrics, batch_metrics
 from bakeoff.models.flops import FlopsModel
+from bakeoff.ranks import Ranks
 from bakeoff.reward_models.refit import RewardRefit
 from bakeoff.seeds import Seeds, generator
 from bakeoff.types import Rollout
@@ -50,6 +51,7 @@ class Trainer:
     pad_token_id: int
     reward_model: nn.Module | None = None  # frozen but for the refits
     refit: RewardRefit | None = None  # present iff the plan asks for refits
+    ranks: Ranks = field(default_factory=Ranks)
 
     def train(self, *, done: int) -> Iterator[tuple[int, Metrics]]:
         """Trains until the budget is spent or the policy has collapsed.
@@ -101,7 +103,11 @@ class Trainer:
         """The share of the run that is over; at 1 or more it ends.
 
         A pool is paid for before training, so a budget of tokens does not end the training on it.
+        The first rank says it for all: clocks differ.
         """
+        return self.ranks.once(lambda: self._progress(done))
+
+    def _progress(self, done: int) -> float:
         batches = self.source.batches
         spent = self.ledger.share(self.config.budget)
         if batches is None:

@@ -12,11 +12,10 @@ from torch import Tensor
 from torch import distributed as dist
 
 from bakeoff.errors import BakeoffError
+from bakeoff.processes import LISTENER, is_rank
 
 Value = TypeVar("Value")
 
-# File number of the listening socket that the parent hands to the first rank; empty for the others.
-LISTENER = "BAKEOFF_RANK_LISTENER"
 # A rank may wait for another that verifies, evaluates or writes a checkpoint; whoever started the
 # ranks ends them all when one is gone.
 PATIENCE = timedelta(days=7)
@@ -97,19 +96,25 @@ class ProcessRanks(Ranks):
         return value  # type: ignore[return-value]
 
 
-def join_ranks(device: torch.device) -> Ranks:
+def join_ranks(device: str) -> Ranks:
     """The ranks that a launcher has started, this one among them; without one, it is alone.
 
-    Launchers say who is who in ``RANK``, ``WORLD_SIZE``, ``MASTER_ADDR`` and ``MASTER_PORT``.
+    Launchers say who is who in ``RANK``, ``WORLD_SIZE``, ``MASTER_ADDR`` and ``MASTER_PORT``. On
+    GPUs each rank of a machine takes its own.
+
+    Args:
+        device: what the model's setting says.
     """
-    count = int(os.environ.get("WORLD_SIZE", "1"))
-    if count == 1:
+    if not is_rank():
         return Ranks()
     if not dist.is_initialized():
-        # Objects are gathered on the CPU; NCCL carries tensors of a GPU alone.
-        backend = "cpu:gloo,cuda:nccl" if device.type == "cuda" else "gloo"
+        gpu = device != "cpu" and torch.cuda.is_available()
+        if gpu:
+            torch.cuda.set_device(int(os.environ["LOCAL_RANK"]))
+        count = int(os.environ["WORLD_SIZE"])
         dist.init_process_group(
-            backend,
+            # Objects are gathered on the CPU; NCCL carries tensors of a GPU alone.
+            "cpu:gloo,cuda:nccl" if gpu else "gloo",
             store=_parents_store(count) if LISTENER in os.environ else None,
             rank=int(os.environ["RANK"]),
             world_size=count,

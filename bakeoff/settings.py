@@ -96,7 +96,8 @@ def flat(record: Mapping[str, Any]) -> dict[str, Any]:
     """The flat settings of a config.json: what `cell_config` takes."""
     values: dict[str, Any] = {}
     for section in SECTIONS:
-        values |= record[section]
+        # A run from before a section was there has its defaults.
+        values |= record.get(section, {})
     values |= record["method_settings"]
     return values
 

@@ -2,18 +2,21 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import torch
 
 from bakeoff.config import CellConfig, ModelConfig, SeedConfig
 from bakeoff.errors import ConfigError
 from bakeoff.evaluate import Evaluator
-from bakeoff.interfaces import Task, Verifier
+from bakeoff.interfaces import Sampler, Task, Verifier
 from bakeoff.models.loading import Policy, load_policy
 from bakeoff.models.prompts import PromptFormat
+from bakeoff.ranks import Ranks
+from bakeoff.rewards.once import VerifiedOnce
 from bakeoff.rewards.registry import RewardContext
 from bakeoff.rollouts.sampler import TransformersSampler
+from bakeoff.rollouts.shared import SharedSampler
 from bakeoff.seeds import Seeds
 from bakeoff.tasks.registry import load_task, load_verifier
 from bakeoff.types import Prompt, Split
@@ -21,7 +24,11 @@ from bakeoff.types import Prompt, Split
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class World:
-    """What does not depend on the method: model, task, verifier, prompts and sampler."""
+    """What does not depend on the method: model, task, verifier, prompts and sampler.
+
+    Sampler and verifier are this rank's own. What all ranks do together goes through
+    `shared_sampler` and `shared_verifier`.
+    """
 
     config: CellConfig
     policy: Policy
@@ -30,6 +37,17 @@ class World:
     prompts: PromptFormat
     sampler: TransformersSampler
     seeds: Seeds
+    ranks: Ranks = field(default_factory=Ranks)
+
+    @property
+    def shared_sampler(self) -> Sampler:
+        """Draws every rank's completions on all ranks."""
+        return self.sampler if self.ranks.count == 1 else SharedSampler(self.sampler, self.ranks)
+
+    @property
+    def shared_verifier(self) -> Verifier:
+        """Says the same on every rank."""
+        return self.verifier if self.ranks.count == 1 else VerifiedOnce(self.verifier, self.ranks)
 
     def training_prompts(self) -> list[Prompt]:
         """Prompts of the training split; ConfigError when it is empty."""
@@ -58,15 +76,15 @@ class World:
         return Evaluator(
             prompts=[self.prompts.render(problem) for problem in found],
             split=split,
-            sampler=self.sampler,
-            verifier=self.verifier,
+            sampler=self.shared_sampler,
+            verifier=self.shared_verifier,
             sampling=self.config.sampling,
             seed=self.seeds.sampling,
         )
 
 
-def build_world(config: CellConfig) -> World:
-    """Loads model and task; nothing is written.
+def build_world(config: CellConfig, *, ranks: Ranks | None = None) -> World:
+    """Loads model and task; nothing is written. Without `ranks` this process is alone.
 
     Raises:
         ConfigError: model, tokenizer, task or data cannot be used.
@@ -83,6 +101,7 @@ def build_world(config: CellConfig) -> World:
         prompts=PromptFormat(policy.tokenizer, instruction=task.instruction, config=config.model),
         sampler=TransformersSampler(policy, autocast_dtype=autocast_dtype(config.model)),
         seeds=seeds,
+        ranks=ranks or Ranks(),
     )
 
 

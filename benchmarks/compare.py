@@ -31,7 +31,7 @@ class CompareOptions:
     quick: bool = False
     methods: tuple[str, ...] | None = None
     seeds: int | None = None
-    workers: int | None = None  # None: one a core
+    workers: int | None = None  # None: as many as occupy every core
     out: Path | None = None
     force: bool = False
     tracking: bool = True
@@ -113,7 +113,8 @@ class _Comparison:
         self._cells = cells
         self._options = options
         self._console = Console()
-        self._workers = options.workers or os.cpu_count() or 1
+        processes = max(cell.config.engine.processes for cell in cells)
+        self._workers = options.workers or max(1, (os.cpu_count() or 1) // processes)
         self.folder = study_folder(suite, options)
         self._gate = closed_gate(force=options.force)
         self.mirror = Mirror(

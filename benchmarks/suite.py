@@ -7,7 +7,8 @@ from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Annotated, Any
 
-from bakeoff.config import CellConfig, as_record
+from bakeoff.config import CellConfig, identity_record
+from bakeoff.engine.settings import check_engine
 from bakeoff.errors import ConfigError
 from bakeoff.records import config_hash
 from bakeoff.settings import cell_config, read_yaml, section_names, suggestion, validated
@@ -57,7 +58,7 @@ class Cell:
     def name(self) -> str:
         """The run folder's name; its hash is the identity of the settings."""
         short = Path(self.arm.partition(":")[0]).stem if ":" in self.arm else self.arm
-        return f"{short}-s{self.seed}-{config_hash(as_record(self.config))}"
+        return f"{short}-s{self.seed}-{config_hash(identity_record(self.config))}"
 
 
 def load_suite(path: Path | None) -> Suite:
@@ -93,7 +94,8 @@ def matrix(suite: Suite, overrides: Mapping[str, Any]) -> list[Cell]:
     """The cells of a suite, seed by seed; a flag reaches every method that has the setting.
 
     Raises:
-        ConfigError: an unknown method or setting, or arms with different budgets.
+        ConfigError: an unknown method or setting, arms with different budgets, or an engine that
+            cannot run here.
     """
     shared = {name for names in section_names().values() for name in names}
     arms = {arm: _method_of(arm, own) for arm, own in suite.methods.items()}
@@ -125,6 +127,8 @@ def matrix(suite: Suite, overrides: Mapping[str, Any]) -> list[Cell]:
         for arm, (method, own) in arms.items()
     ]
     _require_one_budget(cells)
+    for cell in cells:
+        check_engine(cell.config)
     return cells
 
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 import copy
 import math
 import os
+import warnings
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import replace
 from pathlib import Path
@@ -51,6 +52,8 @@ from bakeoff.records import read_json, write_json
 # It would be compiled when a run starts, for sums between processes that gloo does as well.
 compatible_operators["deepspeed_shm_comm"] = False
 deepspeed.utils.logger.setLevel("ERROR")
+# It calls what PyTorch has renamed, once a message.
+warnings.filterwarnings("ignore", category=FutureWarning, module="torch.distributed.c10d_logger")
 
 
 class DeepSpeedEngine(TrainingEngine):

@@ -200,16 +200,15 @@ class AllocationTracker(TorchDispatchMode):  # type: ignore[no-untyped-call]
         kwargs: Mapping[str, Any] | None = None,
     ) -> Any:
         result = func(*args, **(kwargs or {}))
+        self._note_all(result)
+        return result
+
+    def _note_all(self, result: object) -> None:
         if isinstance(result, Tensor):
             self._note(result, None)
         elif isinstance(result, tuple | list):
             for part in result:
-                if isinstance(part, Tensor):
-                    self._note(part, None)
-                elif isinstance(part, tuple | list):
-                    for one in part:
-                        self._note(one, None)
-        return result
+                self._note_all(part)
 
     def _note(self, tensor: Tensor, which: Component | None) -> _Storage | None:
         """The storage of a tensor, counted with the size it has now; None if it never counts."""

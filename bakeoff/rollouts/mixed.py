@@ -13,7 +13,9 @@ from transformers import PreTrainedModel
 from bakeoff.config import SamplingConfig
 from bakeoff.interfaces import NoiseAddress, Sampler
 from bakeoff.models.loading import Policy
+from bakeoff.ranks import Ranks
 from bakeoff.rollouts.sampler import TransformersSampler
+from bakeoff.rollouts.shared import SharedSampler
 from bakeoff.seeds import generator
 from bakeoff.types import Completion, Prompt
 
@@ -31,6 +33,7 @@ class MixedSampler:
         share: of a batch's problems for the initial policy. What is not a whole number of
             problems is rounded up or down by chance, so that it holds on average over batches.
         autocast_dtype: of the initial policy's forward passes.
+        ranks: that share the initial policy's problems, as they do those of `current`.
     """
 
     def __init__(
@@ -40,11 +43,15 @@ class MixedSampler:
         *,
         share: float,
         autocast_dtype: torch.dtype | None,
+        ranks: Ranks | None = None,
     ) -> None:
         self.initial: PreTrainedModel = copy.deepcopy(policy.model)
         self.initial.requires_grad_(False)
-        self._initial = TransformersSampler(
-            replace(policy, model=self.initial), autocast_dtype=autocast_dtype
+        self._initial = SharedSampler(
+            TransformersSampler(
+                replace(policy, model=self.initial), autocast_dtype=autocast_dtype
+            ),
+            ranks or Ranks(),
         )
         self._current = current
         self._share = share

@@ -17,6 +17,7 @@ from bakeoff.interfaces import (
 )
 from bakeoff.ledger import Ledger
 from bakeoff.models.flops import FlopsModel
+from bakeoff.ranks import Ranks
 from bakeoff.records import append_lines, read_lines
 from bakeoff.rollouts.equations import equation_list
 from bakeoff.seeds import Seeds, generator
@@ -136,6 +137,9 @@ class LiveSource:
 class PoolSource:
     """The initial policy: arXiv:2402.03300v3 Table 10, o ~ pi_sft; the pool is on disk.
 
+    All ranks fill it together, and the first one writes; `on_chunk` gets the number of groups after
+    every chunk that was sampled.
+
     The whole pool is sampled, scored and paid for before training. It keeps every rollout with
     its reward; what to leave out of the loss is the method's word.
     """
@@ -147,8 +151,10 @@ class PoolSource:
         *,
         path: Path,
         budget: BudgetConfig,
+        ranks: Ranks | None = None,
         on_chunk: Callable[[int], None] | None = None,
     ) -> None:
+        self._ranks = ranks or Ranks()
         self._maker = maker
         self._plan = plan
         self._path = path
@@ -159,7 +165,7 @@ class PoolSource:
     def prepare(self) -> None:
         """Samples the pool, or reads it back as far as an earlier process came."""
         stop = _StopRule(self._maker, self._plan, self._budget)
-        groups = _read_or_fill(self._maker, self._path, stop, self._on_chunk)
+        groups = self._read_or_fill(stop)
         # Numbered over the whole pool: a batch mixes groups of several draws.
         self._groups = [
             [
@@ -168,6 +174,36 @@ class PoolSource:
             ]
             for index, group in enumerate(groups)
         ]
+
+    def _read_or_fill(self, stop: _StopRule) -> list[list[Rollout]]:
+        """The pool's groups; sampled, or read back as far as an earlier process came."""
+        maker = self._maker
+        groups: list[list[Rollout]] = []
+        chunk = 0
+        for row in read_lines(self._path):
+            rollouts = [_rollout_from_record(record) for record in row["rollouts"]]
+            maker.count(rollouts)
+            for phase, seconds in row["seconds"].items():
+                maker.ledger.seconds[phase] = maker.ledger.seconds.get(phase, 0.0) + seconds
+            groups += _by_group(rollouts)
+            chunk += 1
+        while not stop.reached(len(groups)):
+            before = dict(maker.ledger.seconds)
+            rollouts = maker.make(chunk)
+            seconds = {
+                phase: total - before.get(phase, 0.0)
+                for phase, total in maker.ledger.seconds.items()
+                if total != before.get(phase, 0.0)
+            }
+            if self._ranks.first:
+                records = [asdict(rollout) for rollout in rollouts]
+                row = {"batch": chunk, "seconds": seconds, "rollouts": records}
+                append_lines(self._path, [row])
+            groups += _by_group(rollouts)
+            chunk += 1
+            if self._on_chunk is not None:
+                self._on_chunk(len(groups))
+        return groups
 
     @property
     def batches(self) -> int:
@@ -201,39 +237,6 @@ class _StopRule:
             return True
         tokens = self._budget.budget_axis is BudgetAxis.SAMPLED_TOKENS
         return tokens and self._ledger.share(self._budget) >= 1
-
-
-def _read_or_fill(
-    maker: RolloutMaker, path: Path, stop: _StopRule, on_chunk: Callable[[int], None] | None
-) -> list[list[Rollout]]:
-    """The pool's groups; sampled, or read back as far as an earlier process came.
-
-    `on_chunk` gets the number of groups after every chunk that was sampled.
-    """
-    groups: list[list[Rollout]] = []
-    chunk = 0
-    for row in read_lines(path):
-        rollouts = [_rollout_from_record(record) for record in row["rollouts"]]
-        maker.count(rollouts)
-        for phase, seconds in row["seconds"].items():
-            maker.ledger.seconds[phase] = maker.ledger.seconds.get(phase, 0.0) + seconds
-        groups += _by_group(rollouts)
-        chunk += 1
-    while not stop.reached(len(groups)):
-        before = dict(maker.ledger.seconds)
-        rollouts = maker.make(chunk)
-        seconds = {
-            phase: total - before.get(phase, 0.0)
-            for phase, total in maker.ledger.seconds.items()
-            if total != before.get(phase, 0.0)
-        }
-        records = [asdict(rollout) for rollout in rollouts]
-        append_lines(path, [{"batch": chunk, "seconds": seconds, "rollouts": records}])
-        groups += _by_group(rollouts)
-        chunk += 1
-        if on_chunk is not None:
-            on_chunk(len(groups))
-    return groups
 
 
 def _by_group(rollouts: Sequence[Rollout]) -> list[list[Rollout]]:
