@@ -37,18 +37,16 @@ def policy(shared_policy) -> Policy:
     )
 
 
-@pytest.fixture(scope="session")
-def prompts(shared_policy) -> list[Prompt]:
+def prompts_of(policy: Policy) -> list[Prompt]:
     """Six prompts of different lengths."""
-    form = PromptFormat(shared_policy.tokenizer, instruction="{question}\n", config=ModelConfig())
+    form = PromptFormat(policy.tokenizer, instruction="{question}\n", config=ModelConfig())
     problems = arithmetic.problems(Split.TRAIN, count=5) + arithmetic.problems(Split.OOD, count=1)
     return [form.render(problem) for problem in problems]
 
 
-@pytest.fixture(scope="session")
-def rollouts(shared_policy, prompts) -> list[Rollout]:
+def rollouts_of(policy: Policy, prompts: list[Prompt]) -> list[Rollout]:
     """Groups of four with rewards 1, 0, 1, 0 and two steps each: signal for every method."""
-    groups = TransformersSampler(shared_policy, autocast_dtype=None).sample(
+    groups = TransformersSampler(policy, autocast_dtype=None).sample(
         prompts,
         group_size=4,
         sampling=SamplingConfig(max_response_tokens=MAX_RESPONSE_TOKENS),
@@ -65,6 +63,16 @@ def rollouts(shared_policy, prompts) -> list[Rollout]:
         for index, (prompt, group) in enumerate(zip(prompts, groups, strict=True))
         for sample, completion in enumerate(group)
     ]
+
+
+@pytest.fixture(scope="session")
+def prompts(shared_policy) -> list[Prompt]:
+    return prompts_of(shared_policy)
+
+
+@pytest.fixture(scope="session")
+def rollouts(shared_policy, prompts) -> list[Rollout]:
+    return rollouts_of(shared_policy, prompts)
 
 
 def _reward(completion: Completion, value: float) -> Reward:
