@@ -46,6 +46,7 @@ from bakeoff.world import World, autocast_dtype, build_world
 if TYPE_CHECKING:
     from bakeoff.engine.deepspeed import DeepSpeedEngine
 
+
 def run_cell(
     config: CellConfig,
     algorithm: Algorithm,
@@ -320,9 +321,7 @@ class _Run:
             self._ledger.restore(progress["ledger"])
             self._canaries.restore(progress["canaries"])
             self._engine.publish_policy(self._world.sampler)
-        self._journal.keep_through(
-            done if done else -1, "metrics", "evaluations", "transcripts"
-        )
+        self._journal.keep_through(done if done else -1, "metrics", "evaluations", "transcripts")
         return done
 
     def _finish(self, done: int) -> None:

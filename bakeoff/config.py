@@ -290,9 +290,10 @@ class EngineConfig:
         "3 weights too",
     ] = 0
     offload: Annotated[
-        Literal["none", "optimizer", "parameters", "both"],
-        "deepspeed: what waits in CPU memory; optimizer takes zero_stage 1 or more, parameters 3",
-    ] = "none"
+        Literal["optimizer", "parameters", "both"] | None,
+        "deepspeed: what waits in CPU memory; optimizer takes zero_stage 1 or more, parameters 3; "
+        "none: nothing",
+    ] = None
     deepspeed_config: Annotated[
         str | None, "JSON file of DeepSpeed's, for what no setting here says; none: no file"
     ] = None
@@ -314,9 +315,7 @@ class EngineConfig:
                 f"offload {self.offload!r} moves what ZeRO has cut; set zero_stage 1, 2 or 3"
             )
         if self.offload in ("parameters", "both") and self.zero_stage != 3:
-            raise ConfigError(
-                f"offload {self.offload!r} takes zero_stage 3, got {self.zero_stage}"
-            )
+            raise ConfigError(f"offload {self.offload!r} takes zero_stage 3, got {self.zero_stage}")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

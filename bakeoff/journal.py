@@ -10,7 +10,7 @@ from bakeoff import checkpoint, records
 from bakeoff.failures import failure_kind, record_failure
 from bakeoff.ledger import Ledger
 from bakeoff.ranks import Ranks
-from bakeoff.records import RunDirectory, Row
+from bakeoff.records import Row, RunDirectory
 
 Echo = Callable[[str], None]
 

@@ -48,16 +48,14 @@ class Ranks:
         return function()
 
     def deal(self, cuts: Sequence[Tensor]) -> list[tuple[Tensor, bool]]:
-        """This rank's cuts, as many as any other rank has, and whether each counts.
+        """Its cuts of all, as many as any other rank has, and whether each counts.
 
         Neighbours, which are of similar size, are worked on at the same time. Where cuts run out
         it gets a row of another rank's, which must not count: sharded weights are gathered by all
         ranks or by none.
         """
         turns = range(self.rank, self.rank + len(cuts), self.count)
-        return [
-            (cuts[turn], True) if turn < len(cuts) else (cuts[0][:1], False) for turn in turns
-        ]
+        return [(cuts[turn], True) if turn < len(cuts) else (cuts[0][:1], False) for turn in turns]
 
 
 class ProcessRanks(Ranks):
@@ -88,11 +86,11 @@ class ProcessRanks(Ranks):
                 plain = error if isinstance(error, BakeoffError) else BakeoffError(repr(error))
                 said = [(None, plain)]
         dist.broadcast_object_list(said, src=0)
-        value, error = said[0]
+        value, told = said[0]
         if failure is not None:
             raise failure
-        if error is not None:
-            raise error
+        if told is not None:
+            raise told
         return value  # type: ignore[return-value]
 
 
@@ -123,10 +121,10 @@ def join_ranks(device: str) -> Ranks:
     return ProcessRanks()
 
 
-def _parents_store(count: int) -> dist.TCPStore:
+def _parents_store(count: int) -> dist.Store:
     """The store behind the socket that the parent has opened, so that nobody can take its port."""
     listener = os.environ[LISTENER]
-    return dist.TCPStore(
+    return dist.TCPStore(  # type: ignore[attr-defined,no-any-return]
         os.environ["MASTER_ADDR"],
         int(os.environ["MASTER_PORT"]),
         count,

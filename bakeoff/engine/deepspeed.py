@@ -91,7 +91,11 @@ class DeepSpeedEngine(TrainingEngine):
             init_seed=init_seed,
             ranks=ranks,
         )
-        self._casts = {"autocast_dtype": autocast_dtype, "caches_casts": not self._cuts_weights}
+        self._casts: dict[str, Any] = {
+            "autocast_dtype": autocast_dtype,
+            # A cast that is kept would be the whole model on every rank.
+            "caches_casts": not self._cuts_weights,
+        }
         policy_pass = PolicyPass(
             self.model,
             self._shared_head,
@@ -138,9 +142,7 @@ class DeepSpeedEngine(TrainingEngine):
     ) -> _DeepSpeedTrained:
         config = self._optimizer_config
         groups = [group for group in groups if group]
-        optimizer = adamw(
-            [{"params": group} for group in groups], config, learning_rate=learning_rate
-        )
+        optimizer = adamw(groups, config, learning_rate=learning_rate)
         schedule = schedule_of(optimizer, config) if scheduled else None
         engine, *_ = deepspeed.initialize(
             model=module,
@@ -163,7 +165,7 @@ class DeepSpeedEngine(TrainingEngine):
 
     def _freeze(self, model: nn.Module) -> Scorer:
         score = PolicyPass(
-            model,  # type: ignore[arg-type]
+            model,
             temperature=self._temperature,
             **self._casts,
         )
@@ -177,7 +179,8 @@ class DeepSpeedEngine(TrainingEngine):
             settings["zero_optimization"].pop("offload_optimizer", None)
             engine, *_ = deepspeed.initialize(model=score, config=settings)
             self._register_head(score)
-            return engine  # type: ignore[no-any-return]
+            scorer: Scorer = engine
+            return scorer
         return score
 
     def _register_head(self, policy_pass: PolicyPass) -> None:
@@ -380,7 +383,7 @@ def _require_group() -> None:
     if not dist.is_initialized():
         dist.init_process_group(
             "cpu:gloo,cuda:nccl" if torch.cuda.is_available() else "gloo",
-            store=dist.HashStore(),
+            store=dist.HashStore(),  # type: ignore[attr-defined]
             rank=0,
             world_size=1,
         )

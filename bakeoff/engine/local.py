@@ -45,7 +45,7 @@ class LocalEngine(TrainingEngine):
             init_seed=init_seed,
         )
         parameters = trained_parameters(self.model, self._shared_head)
-        self._optimizer = adamw(parameters, optimizer, learning_rate=optimizer.learning_rate)
+        self._optimizer = adamw([parameters], optimizer, learning_rate=optimizer.learning_rate)
         self._schedule = schedule_of(self._optimizer, optimizer)
         self._trained_policy = _LocalTrained(
             PolicyPass(
@@ -64,7 +64,7 @@ class LocalEngine(TrainingEngine):
             self._trained_critic = _LocalTrained(
                 CriticPass(self._critic, autocast_dtype=autocast_dtype, passes=self._passes),
                 adamw(
-                    trained_parameters(self._critic),
+                    [trained_parameters(self._critic)],
                     optimizer,
                     learning_rate=optimizer.critic_learning_rate or optimizer.learning_rate,
                 ),
@@ -82,7 +82,7 @@ class LocalEngine(TrainingEngine):
 
     def _frozen_scorer(self, model: nn.Module) -> Scorer:
         return PolicyPass(
-            model,  # type: ignore[arg-type]
+            model,
             temperature=self._temperature,
             autocast_dtype=self._autocast_dtype,
         )
@@ -145,14 +145,14 @@ class _LocalTrained:
         schedule: Schedule | None,
         max_grad_norm: float,
     ) -> None:
-        self._score = score
+        self.score = score
         self.optimizer = optimizer
         self._parameters = [p for group in optimizer.param_groups for p in group["params"]]
         self._schedule = schedule
         self._max_grad_norm = max_grad_norm
 
     def __call__(self, batch: Any, ask: Ask, /) -> Any:
-        return self._score(batch, ask)
+        return self.score(batch, ask)
 
     def backward(self, loss: Tensor, *, last: bool) -> None:
         loss.backward()  # type: ignore[no-untyped-call]

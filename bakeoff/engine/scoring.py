@@ -51,7 +51,7 @@ class PolicyPass(nn.Module):
         self.model = model
         self.value_head = value_head
         self.temperature = temperature
-        self._autocast = {
+        self._autocast: dict[str, Any] = {
             "dtype": autocast_dtype,
             "enabled": autocast_dtype is not None,
             "cache_enabled": caches_casts,

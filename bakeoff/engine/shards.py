@@ -19,10 +19,11 @@ from bakeoff.ranks import Ranks
 MOMENTS = ("exp_avg", "exp_avg_sq")
 
 
-def whole(tensor: Tensor, ranks: Ranks) -> Tensor:
+def whole(tensor: Any, ranks: Ranks) -> Tensor:
     """A parameter or buffer as if nothing had cut it; a meeting of all ranks if something has."""
     if not hasattr(tensor, "ds_tensor"):
-        return tensor.detach()
+        plain: Tensor = tensor.detach()
+        return plain
     return _joined(tensor.ds_shape, [_own_part(tensor, ranks)], ranks, tensor.ds_tensor)
 
 
@@ -48,7 +49,7 @@ def weights_norm(tensors: Iterable[Tensor], ranks: Ranks) -> float:
 
 
 def shards_checksum(tensors: Iterable[Tensor], ranks: Ranks) -> int:
-    """This rank's share of a checksum: those of all ranks add up to that of the whole tensors."""
+    """One rank's share of a checksum: those of all ranks add up to that of the whole tensors."""
     total, before = 0, 0
     for tensor in tensors:
         start, part = _own_part(tensor, ranks)

@@ -263,7 +263,7 @@ class TrainingEngine(ABC):
             self._version += 1
 
     def _cuts(self, batch: TokenBatch, rows: Tensor) -> list[tuple[Tensor, bool]]:
-        """This rank's micro-batches of `rows`, and whether each counts."""
+        """The rank's micro-batches of `rows`, and whether each counts."""
         cuts = micro_batches(
             batch,
             max_tokens=self._training.micro_batch_tokens,
@@ -316,14 +316,14 @@ class _MicroBatch:
 
 
 def adamw(
-    groups: Iterable[dict[str, list[nn.Parameter]]],
+    groups: Iterable[list[nn.Parameter]],
     config: OptimizerConfig,
     *,
     learning_rate: float,
 ) -> torch.optim.AdamW:
     """The optimizer of every engine."""
     return torch.optim.AdamW(
-        groups,
+        [{"params": group} for group in groups],
         lr=learning_rate,
         betas=(config.adam_beta1, config.adam_beta2),
         eps=config.adam_epsilon,

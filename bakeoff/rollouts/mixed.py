@@ -48,9 +48,7 @@ class MixedSampler:
         self.initial: PreTrainedModel = copy.deepcopy(policy.model)
         self.initial.requires_grad_(False)
         self._initial = SharedSampler(
-            TransformersSampler(
-                replace(policy, model=self.initial), autocast_dtype=autocast_dtype
-            ),
+            TransformersSampler(replace(policy, model=self.initial), autocast_dtype=autocast_dtype),
             ranks or Ranks(),
         )
         self._current = current

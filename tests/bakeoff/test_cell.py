@@ -302,8 +302,8 @@ from bakeoff.settings import cell_config
 settings = {TINY!r}
 config = PPOConfig()
 build_world = cell.build_world
-def limited(config):
-    world = build_world(config)
+def limited(config, **settings):
+    world = build_world(config, **settings)
     text = Path("/proc/self/status").read_text()
     used = next(int(l.split()[1]) for l in text.splitlines() if l.startswith("VmData:")) * 1024
     resource.setrlimit(resource.RLIMIT_DATA, (used + (64 << 20), used + (64 << 20)))

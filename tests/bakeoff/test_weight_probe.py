@@ -57,7 +57,7 @@ def test_a_published_change_closes_the_gap_that_it_opened(parts):
 
 def test_another_temperature_in_the_trainer_shows(parts):
     probe, _, engine = parts()
-    engine._temperature = 0.9
+    engine.trained_policy.score.temperature = 0.9
     assert probe.gap() > 1e-2
 
 

@@ -26,7 +26,7 @@ def test_log_probabilities_that_depend_on_the_cut_fail_the_ratio(world, probes, 
     def uneven(world, config, plan, *, micro_batch_tokens):
         engine = engine_on_copy(world, config, plan, micro_batch_tokens=micro_batch_tokens)
         if micro_batch_tokens < 1 << 30:
-            engine._temperature = 1.1
+            engine.trained_policy.score.temperature = 1.1
         return engine
 
     monkeypatch.setattr(agreement, "engine_on_copy", uneven)
