@@ -21,7 +21,8 @@ LISTENER = "BAKEOFF_RANK_LISTENER"
 FAILURES = "BAKEOFF_RANK_FAILURES"
 
 POLL_SECONDS = 0.05
-LAST_WORDS_SECONDS = 5.0  # for a rank that has failed to say why and to end
+LAST_WORDS_SECONDS = 30.0  # for a rank that has failed to say why and to end
+CLEAN_UP_SECONDS = 2.0  # for the others, which notice that it is gone
 _PR_SET_PDEATHSIG = 1
 
 Rank = subprocess.Popen[bytes]
@@ -38,6 +39,7 @@ def run_ranks(arguments: Sequence[str], *, processes: int) -> int:
         ranks = _start(arguments, processes, Path(folder))
         try:
             failed = _first_failure(ranks, Path(folder, "failures"))
+            _wait(ranks, CLEAN_UP_SECONDS)
         finally:
             for process in ranks:
                 process.kill()  # does nothing to one that has ended
@@ -112,6 +114,13 @@ def _first_failure(ranks: Sequence[Rank], failures: Path) -> tuple[int, int] | N
                 return rank, code
         if all(code == 0 for code in codes):
             return None
+        time.sleep(POLL_SECONDS)
+
+
+def _wait(ranks: Sequence[Rank], seconds: float) -> None:
+    """Until all have ended, but no longer."""
+    deadline = time.monotonic() + seconds
+    while any(process.poll() is None for process in ranks) and time.monotonic() < deadline:
         time.sleep(POLL_SECONDS)
 
 

@@ -7,9 +7,11 @@ from pathlib import Path
 
 import psutil
 import pytest
+from safetensors.torch import load_file
 
 from bakeoff.errors import ConfigError
 from bakeoff.processes import FAILURES, failures_told, is_rank
+from bakeoff.records import RunDirectory, read_json, read_lines
 
 ROOT = Path(__file__).parents[2]
 PARENT = """
@@ -156,3 +158,89 @@ def test_a_process_without_a_launcher_is_no_rank_and_tells_nobody(monkeypatch, t
         raise ConfigError("one line")
     monkeypatch.setenv("WORLD_SIZE", "2")
     assert is_rank()
+
+
+CELL = {
+    "method": "ppo",
+    "train_problems": 64,
+    "problems_per_step": 4,
+    "group_size": 4,
+    "max_response_tokens": 40,
+    "learning_rate": 1e-4,
+    "checkpoint_every": 1,
+    "evaluations": 1,
+    "evaluation_problems": 6,
+    "evaluation_samples": 2,
+    "final_samples": 2,
+    "ood_problems": 0,
+    "budget_axis": "optimizer_steps",
+    "budget": 8,
+    "critic_warmup_batches": 1,
+}
+
+
+def train(out: Path, **flags: object) -> list[str]:
+    words = [w for name, v in (CELL | flags).items() for w in (f"--{name.replace('_', '-')}", v)]
+    return [sys.executable, "-m", "bakeoff", "train", "--quiet", "--out", *map(str, (out, *words))]
+
+
+def environment() -> dict[str, str]:
+    return os.environ | {"PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1"}
+
+
+@pytest.mark.slow
+def test_a_cell_that_loses_a_rank_ends_as_one_and_goes_on_elsewhere_to_the_same_end(tmp_path):
+    """Killed on two processes at stage 3, finished on the local engine, beside one never killed."""
+    straight = subprocess.Popen(train(tmp_path / "straight"), cwd=ROOT, env=environment())
+    killed = subprocess.Popen(
+        train(tmp_path / "killed", engine="deepspeed", processes=2, zero_stage=3),
+        cwd=ROOT,
+        env=environment(),
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+    checkpoints = tmp_path / "killed" / "checkpoints"
+    deadline = time.monotonic() + 200
+    while not list(checkpoints.glob("batch-*3")) and time.monotonic() < deadline:
+        time.sleep(0.05)
+    everybody = psutil.Process(killed.pid).children(recursive=True)
+    ranks = [one for one in everybody if one.ppid() == killed.pid]
+    assert len(ranks) == 2
+    ranks[1].kill()
+    _, errors = killed.communicate(timeout=60)
+    assert killed.returncode == -signal.SIGKILL
+    assert errors.endswith("bakeoff: rank 1 was ended by SIGKILL\n")
+    assert_all_end([one.pid for one in everybody])
+
+    subprocess.run(train(tmp_path / "killed"), cwd=ROOT, env=environment(), check=True)
+    assert straight.wait(timeout=300) == 0
+    one, other = (RunDirectory(tmp_path / name) for name in ("straight", "killed"))
+    assert (one.state, other.state) == ("finished", "finished")
+    rows = [list(read_lines(run.metrics)) for run in (one, other)]
+    assert [row["batch"] for row in rows[1]] == [row["batch"] for row in rows[0]]
+    for name in ("reward", "response_tokens", "sampled_tokens", "trained_tokens"):
+        assert [row[name] for row in rows[0]] == [row[name] for row in rows[1]], name
+    for name in ("loss", "critic_loss", "kl_to_start"):
+        assert [row[name] for row in rows[0]] == pytest.approx([r[name] for r in rows[1]], abs=1e-5)
+    found = [
+        [(r["problem"], r["answers"]) for r in read_lines(x.evaluations)] for x in (one, other)
+    ]
+    assert found[0] == found[1]
+    policies = [load_file(run.policy / "model.safetensors") for run in (one, other)]
+    for name, weight in policies[0].items():
+        assert (weight - policies[1][name]).abs().max() < 1e-4, name
+    assert read_json(other.ledger)["rollouts"] == read_json(one.ledger)["rollouts"] == 8 * 16
+
+
+@pytest.mark.slow
+def test_one_line_is_told_for_what_only_loading_can_refuse(tmp_path):
+    result = subprocess.run(
+        train(tmp_path / "run", engine="deepspeed", processes=2, model=str(tmp_path / "nowhere")),
+        cwd=ROOT,
+        env=environment(),
+        capture_output=True,
+        text=True,
+    )
+    assert result.returncode == 2
+    assert result.stderr == f"bakeoff: model folder '{tmp_path / 'nowhere'}' does not exist\n"
+    assert not (tmp_path / "run").exists()

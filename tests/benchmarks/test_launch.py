@@ -197,3 +197,23 @@ def test_a_log_that_is_not_text_has_a_reason_still(tmp_path: Path) -> None:
     log.write_bytes(b"\xff\xfe broken\n")
     result = JobResult(job=Job(name="one", arguments=(), log=log), returncode=1)
     assert result.reason.endswith("broken")
+
+
+def test_the_ranks_of_a_cell_end_with_it(job: MakeJob, tmp_path: Path) -> None:
+    ranks = f"""
+import sys
+from bakeoff.processes import run_ranks
+code = "import os, sys; sys.argv[1] += os.environ['RANK']\\n" + {WITH_CHILD!r} + "time.sleep(99)"
+sys.exit(run_ranks(["-c", code, sys.argv[1]], processes=2))
+"""
+    files = [tmp_path / f"pids{rank}" for rank in range(2)]
+
+    def interrupt(_: Sequence[Job]) -> None:
+        if all(file.exists() for file in files):
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        run_jobs([job("cell", ranks, tmp_path / "pids")], workers=1, on_tick=interrupt)
+    pids = [pid for file in files for pid in pids_in(file)]
+    assert len(pids) == 4
+    assert_all_end(pids)
