@@ -222,12 +222,9 @@ def gaps_between(expected, found):
         "critic_loss": max(abs((a.critic_loss or 0) - (b.critic_loss or 0)) for a, b in pairs),
         "grad_norm": max(abs(a.grad_norm - b.grad_norm) / max(1, a.grad_norm) for a, b in pairs),
         "token_means": max(
-            abs(a.token_means[name] - b.token_means[name])
-            for a, b in pairs
-            for name in a.token_means
-        )
-        if any(a.token_means for a, _ in pairs)
-        else 0.0,
+            (abs(a.token_means[n] - b.token_means[n]) for a, b in pairs for n in a.token_means),
+            default=0.0,
+        ),
         "same_counts": all(
             (a.kept_rollouts, a.trained_tokens) == (b.kept_rollouts, b.trained_tokens)
             for a, b in pairs
@@ -320,7 +317,7 @@ def resume(bench, before):
     return apart
 
 
-def main(folder, before):
+def main(folder, before=None):
     bench = Bench(folder)
     known, found, seconds = {}, {}, {}
     for case in cases():
@@ -334,4 +331,4 @@ def main(folder, before):
 
 if __name__ == "__main__":
     with failures_told():
-        main(*(Path(one) if one else None for one in sys.argv[1:]))
+        main(*map(Path, sys.argv[1:]))
