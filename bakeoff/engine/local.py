@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import AbstractContextManager
 from dataclasses import replace
 from pathlib import Path
@@ -16,7 +16,6 @@ from bakeoff.batch import (
     Credit,
     Outputs,
     TokenBatch,
-    micro_batches,
     narrow,
     present,
     take,
@@ -31,6 +30,8 @@ from bakeoff.engine.statistics import UpdateStatistics
 from bakeoff.interfaces import Plan, Sampler, TokenLossFunction, UpdateResult
 from bakeoff.logprobs import on_response, response_hidden, response_logprobs
 from bakeoff.memory.components import Component
+from bakeoff.micro_batches import micro_batches
+from bakeoff.models.attention import shares_prompts
 from bakeoff.models.loading import Policy
 from bakeoff.models.lora import merged_copy
 from bakeoff.records import read_json, write_json
@@ -119,7 +120,7 @@ class LocalEngine:
             self._count_step(critic_only)
             return statistics.result()
         self._free_gradients()
-        for cut in micro_batches(batch, max_tokens=self._training.micro_batch_tokens, rows=rows):
+        for cut in self._cuts(batch, rows):
             part = to_device(trim(take(batch, cut)), self._device)
             part_credit = narrow(take(credit, cut), part)
             part_weights = weights[cut, : part.response_mask.shape[1]].to(self._device)
@@ -227,6 +228,14 @@ class LocalEngine:
         if loss.requires_grad:
             loss.backward()  # type: ignore[no-untyped-call]
 
+    def _cuts(self, batch: TokenBatch, rows: Tensor) -> Iterator[Tensor]:
+        return micro_batches(
+            batch,
+            max_tokens=self._training.micro_batch_tokens,
+            rows=rows,
+            shared_prompts=shares_prompts(self.model),
+        )
+
     def _step(self, critic_only: bool, statistics: UpdateStatistics) -> None:
         if not critic_only or self._shared_head is not None:
             statistics.grad_norm = self._clipped_norm(self._policy_parameters, "policy")
@@ -262,7 +271,7 @@ class LocalEngine:
         """[N, T, ...] of a per-row function, in micro-batches, on the CPU."""
         result: Tensor | None = None
         rows = torch.arange(len(batch.groups))
-        for cut in micro_batches(batch, max_tokens=self._training.micro_batch_tokens, rows=rows):
+        for cut in self._cuts(batch, rows):
             part = function(to_device(trim(take(batch, cut)), self._device)).cpu()
             if result is None:
                 result = torch.zeros(*batch.response_mask.shape, *part.shape[2:])

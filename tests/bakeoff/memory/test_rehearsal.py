@@ -187,7 +187,8 @@ def test_twice_the_rows_take_twice_the_activations() -> None:
         update = rehearse_update(TINY, build(PRESETS["grpo"]), replace(SMALL, training=training))
         return parts(update, "update")[Component.ACTIVATIONS]
 
-    one, two, four = (activations(rows * SMALL.row_tokens) for rows in (10, 20, 40))
+    group = SMALL.prompt_tokens + PRESETS["grpo"].group_size * SMALL.sampling.max_response_tokens
+    one, two, four = (activations(groups * group) for groups in (1, 2, 4))
     assert four - two == pytest.approx(2 * (two - one), rel=0.02)
 
 
