@@ -122,7 +122,7 @@ class _Stage:
             self._largest_layer_bytes = largest_layer_bytes(model)
             self._parameters = int(model.num_parameters())
             policy = Policy(
-                model=model, tokenizer=_Speechless(), eos_token_ids=(-1,), pad_token_id=0
+                model=model, tokenizer=Speechless(), eos_token_ids=(-1,), pad_token_id=0
             )
             self._engine = LocalEngine(
                 policy,
@@ -367,7 +367,7 @@ def _prompt(name: int, tokens: int) -> Prompt:
     return Prompt(problem=problem, text="", token_ids=(0,) * tokens)
 
 
-class _Speechless:
+class Speechless:
     """Stands for a tokenizer, where no text is read."""
 
     def decode(self, token_ids: object, **_: object) -> str:

@@ -24,7 +24,8 @@ def settings(job: Job) -> dict[str, Any]:
         "train_problems": job.prompts,
         "reward": f"{_HERE / 'rewards.py'}:share_of_letter",
         "prompt_format": "plain",
-        "device": "cpu",
+        "device": job.device,
+        "compute_dtype": job.compute_dtype,
         "threads": job.threads,
         "group_size": job.group_size,
         "problems_per_step": job.prompts,
@@ -57,12 +58,14 @@ def train(method: str, job: Job) -> Found:
     run_cell(config, algorithm, directory, echo=lambda _: clock.end())
     rows = list(read_lines(directory.metrics))
     tokens = [int(row["sampled_tokens"]) for row in rows]
+    # A phase lowers the system's mark, and a card's, when it begins; the ledger remembers.
+    peak_bytes = max(int(row["peak_bytes"]) for row in rows)
     found = clock.found(
         phases={
             phase: (seconds - rows[0]["seconds"].get(phase, 0.0)) / job.updates
             for phase, seconds in rows[-1]["seconds"].items()
         },
-        # A phase lowers the system's mark when it begins; the ledger remembers.
-        peak_bytes=max(int(row["peak_bytes"]) for row in rows),
+        peak_bytes=peak_bytes,
+        device_bytes=None if job.device == "cpu" else peak_bytes,
     )
     return replace(found, sampled_tokens=[end - start for start, end in pairwise(tokens)])
