@@ -191,6 +191,13 @@ SWITCHES = (
         ),
     ),
     Switch(
+        name="single tokens attend by products / by the fused kernel",
+        shape=LONG,
+        work=sampling,
+        on=_variant(),
+        off=_variant(_patched(sampler, "attention_of_single_tokens", nullcontext)),
+    ),
+    Switch(
         name="finished rows leave / stay",
         shape=SMALL,
         work=sampling,

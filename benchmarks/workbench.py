@@ -127,11 +127,12 @@ def workbench(
         sampler=TransformersSampler(policy, autocast_dtype=compute_dtype),
         engine=engine,
         algorithm=algorithm,
-        prompts=_prompts(shape),
+        prompts=shape_prompts(shape),
     )
 
 
-def _prompts(shape: Shape) -> list[Prompt]:
+def shape_prompts(shape: Shape) -> list[Prompt]:
+    """Prompts of a shape, of random words."""
     noise = np.random.default_rng(0)
     fewest, most = shape.prompt_tokens
     return [

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass, replace
 from typing import Any
 from unittest.mock import patch
@@ -26,7 +26,8 @@ from bakeoff.memory.weightless import Weightless
 from bakeoff.micro_batches import Cuts, balanced, by_length, by_prompt, micro_batches
 from bakeoff.models.attention import shares_prompts
 from bakeoff.models.loading import Policy
-from bakeoff.rollouts.cache import ROOM
+from bakeoff.rollouts.attention import attention_of_single_tokens
+from bakeoff.rollouts.cache import ROOM, room
 from bakeoff.rollouts.mixed import MixedSampler
 from bakeoff.rollouts.sampler import TransformersSampler
 from bakeoff.types import Problem, Prompt
@@ -93,7 +94,15 @@ def _stage(
     mode, tracker = Weightless(), AllocationTracker(keep_events=True)
     # The tensors of a rehearsal say that they are on the CPU, whatever they stand for.
     tile = {"cpu": LOGITS_PER_TILE[workload.device_type]}
-    with patch.dict(LOGITS_PER_TILE, tile), mode, tracker:
+    places = {"cpu": ROOM[workload.device_type]}
+    attention = attention_of_single_tokens if workload.device_type == "cpu" else nullcontext
+    with (
+        patch.dict(LOGITS_PER_TILE, tile),
+        patch.dict(ROOM, places),
+        patch("bakeoff.rollouts.sampler.attention_of_single_tokens", attention),
+        mode,
+        tracker,
+    ):
         yield _Stage(mode, tracker, architecture, algorithm, workload)
 
 
@@ -297,18 +306,20 @@ class _Stage:
             self._spans["sample"] = (begin, first[-1])
             return
         self._spans["sample"] = (begin, first[0])
-        # The cache grows every ROOM + 1 tokens: what was read when it last grew is the same as a
+        # The cache grows once in so many tokens: what was read when it last grew is the same as a
         # prompt that has so many tokens.
-        self._growths = -(-max(0, limit - 1 - ROOM) // (ROOM + 1))
-        read = self._workload.prompt_tokens + self._growths * (ROOM + 1)
+        between = room(self._workload.device_type) + 1
+        self._growths = -(-max(0, limit - between) // between)
+        grown = self._growths * between
+        read = self._workload.prompt_tokens + grown
         short, long = (self._draw(read, length=length) for length in (_SHORT, _LONG))
         self._decoding = ((short[-2], short[-1]), (long[-2], long[-1]))
+        self._written = limit - grown  # since
 
     def _last_tokens(self, events: Sequence[tuple[float, Component, int]]) -> list[Bytes]:
         """[components] bytes at the last token, and when the cache last grew."""
         short, long = (moments(events, span).highest() for span in self._decoding)
-        written = self._workload.sampling.max_response_tokens - self._growths * (ROOM + 1)
-        more = (written - _LONG) / (_LONG - _SHORT)
+        more = (self._written - _LONG) / (_LONG - _SHORT)
         last = long + np.ceil(more * (long - short)).astype(np.int64)
         grown = last.copy()
         for which in (Component.ACTIVATIONS, Component.LOGITS):
