@@ -273,7 +273,7 @@ def _ended(row: Sequence[int], eos_token_ids: Sequence[int]) -> Tokens:
 
 
 def _workloads(device: str) -> list[Workload]:
-    shape = {"problems": 32, "group_size": 8}
+    shape: dict[str, Any] = {"problems": 32, "group_size": 8}
     return [
         llama_workload(Shape(**shape, ends=False), device=device),
         llama_workload(Shape(**shape), device=device),
