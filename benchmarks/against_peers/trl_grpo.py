@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from typing import Any
 
-from benchmarks.against_peers.child import Clock, Found, Job, device_bytes, read_job, tell
+from benchmarks.against_peers.child import WARM_UP, Clock, Found, Job, device_bytes, read_job, tell
 from benchmarks.against_peers.rewards import share_of_letter
 from benchmarks.against_peers.task import questions
 
 
 def train(job: Job) -> Found:
-    """Trains `job.updates` + 1 optimizer steps of one generation each."""
+    """Trains `job.updates` + `WARM_UP` optimizer steps of one generation each."""
     # Here, so that the file can be read where they are not installed.
     import torch
     from datasets import Dataset
@@ -35,7 +35,7 @@ def train(job: Job) -> Found:
         gradient_accumulation_steps=job.samples // job.micro_batch,
         num_generations=job.group_size,
         num_iterations=1,
-        max_steps=job.updates + 1,
+        max_steps=job.updates + WARM_UP,
         max_completion_length=job.max_response_tokens,
         beta=job.kl_coefficient,
         learning_rate=job.learning_rate,

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from typing import Any
 
-from benchmarks.against_peers.child import Clock, Found, Job, device_bytes, read_job, tell
+from benchmarks.against_peers.child import WARM_UP, Clock, Found, Job, device_bytes, read_job, tell
 from benchmarks.against_peers.rewards import LETTER
 from benchmarks.against_peers.task import questions
 
 
 def train(job: Job) -> Found:
-    """Trains `job.updates` + 1 rollout batches of `job.epochs` optimizer steps each."""
+    """Trains `job.updates` + `WARM_UP` rollout batches of `job.epochs` optimizer steps each."""
     # Here, so that the file can be read where they are not installed.
     import torch
     from datasets import Dataset
@@ -62,7 +62,7 @@ def train(job: Job) -> Found:
         local_rollout_forward_batch_size=job.rollout_batch,
         num_mini_batches=1,
         num_ppo_epochs=job.epochs,
-        total_episodes=(job.updates + 1) * job.samples,
+        total_episodes=(job.updates + WARM_UP) * job.samples,
         response_length=job.max_response_tokens,
         stop_token="eos",
         temperature=1.0,
