@@ -31,8 +31,8 @@ def test_every_side_gives_whole_groups_that_end_at_their_first_end(side):
 
 def test_all_sides_write_as_many_tokens_when_nothing_ends():
     found = measure(llama_workload(replace(SHAPE, ends=False)), rounds=2, rows=8, other_rows=4)
-    assert [one.side for one in found] == ["ours", "generate", "continuous batching"]
-    assert [one.tokens for one in found] == [[3 * 4 * 6] * 2] * 3
+    assert [one.side for one in found] == [side.name for side in SIDES]
+    assert [one.tokens for one in found] == [[3 * 4 * 6] * 2] * len(SIDES)
     own = found[0]
     assert own.same_tokens_again and own.same_tokens_cut
     assert own.ours_over["runs"] == [1.0, 1.0]
@@ -64,9 +64,8 @@ def test_groups_of_generate_stand_in_the_order_of_their_prompts():
 
 
 def test_the_command_prints_and_writes_what_it_found(tmp_path, monkeypatch):
-    monkeypatch.setattr(
-        sampling, "_workloads", lambda device: [llama_workload(SHAPE, device=device)]
-    )
+    tiny = {"tiny": lambda device: llama_workload(SHAPE, device=device)}
+    monkeypatch.setattr(sampling, "WORKLOADS", tiny)
     file = tmp_path / "found.json"
     ran = CliRunner().invoke(
         sampling.main, ["--rounds", "1", "--json", "--out", str(file)], catch_exceptions=False
