@@ -58,6 +58,7 @@ SETTINGS: Mapping[str, Any] = {
     "device": "cpu",
 }
 PROMPTS = 64  # first problems of the task
+WIDTH = 140  # of the table
 
 
 def write_model(folder: Path, *, hidden_size: int, layers: int, vocabulary: int) -> None:
@@ -197,7 +198,7 @@ def show(rows: list[dict[str, Any]]) -> None:
             *(f"{count / 1e6:,.1f}" for count in counts),
             *("" if one is None else f"{one:+.1%}" for one in (whole["error"], *errors)),
         )
-    Console().print(table)
+    Console(width=WIDTH).print(table)
 
 
 @click.command(help=(__doc__ or "").split("\n\n")[1])
