@@ -11,7 +11,7 @@ $(VENV)/.ready: pyproject.toml constraints.txt
 	$(PYTHON) -m venv $(VENV)
 	@# torch first and alone: a range that another package asks for would take another build.
 	$(BIN)/pip install --quiet torch==2.13.0
-	$(BIN)/pip install --quiet --constraint constraints.txt --editable '.[dev,deepspeed,gguf,lora,symbolic]'
+	$(BIN)/pip install --quiet --constraint constraints.txt --editable '.[dev,gguf,lora,symbolic]'
 	touch $@
 
 $(VENV)/.ready-smollm2: $(VENV)/.ready

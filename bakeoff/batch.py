@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from bisect import bisect_left
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, fields, replace
 from typing import TypeVar
 
@@ -180,33 +179,11 @@ def narrow(credit: Credit, batch: TokenBatch) -> Credit:
     )
 
 
-def micro_batches(
-    batch: TokenBatch, *, max_tokens: int, rows: Tensor, ranks: int = 1
-) -> Iterator[Tensor]:
-    """Cuts `rows` into as few index tensors as `max_tokens` allows, of similar sizes.
-
-    Rows of similar length share a cut. A cut counts its rows at the longest of them, which is the
-    most that packing makes of it; a single row above `max_tokens` still forms a cut of its own.
-    Among several `ranks` the fewest is rounded up to a number that gives all equally many.
-    """
-    lengths = batch.attention_mask.sum(dim=1)[rows]
-    order = torch.argsort(lengths, stable=True)
-    ascending = lengths[order].tolist()
-    fewest = -(-len(_cuts(ascending, max_tokens)) // ranks) * ranks
-    # The smallest size that needs no more cuts is the one that balances them.
-    sizes = range(1, max_tokens + 1)
-    size = sizes[bisect_left(sizes, -fewest, key=lambda size: -len(_cuts(ascending, size)))]
-    return (rows[order[start:end]] for start, end in _cuts(ascending, size))
-
-
-def _cuts(ascending: Sequence[int], size: int) -> list[tuple[int, int]]:
-    """Start and end of stretches whose count times last, and longest, length is at most `size`."""
-    cuts: list[tuple[int, int]] = []
-    start = 0
-    for end, length in enumerate(ascending):
-        if end > start and (end + 1 - start) * length > size:
-            cuts.append((start, end))
-            start = end
-    if ascending:
-        cuts.append((start, len(ascending)))
-    return cuts
+def numbered_prompts(batch: TokenBatch) -> tuple[Tensor, Tensor]:
+    """[N] number of each row's prompt, equal ones alike, and [U] the first row of each number."""
+    mask = batch.attention_mask[:, : batch.prompt_length]
+    tokens = batch.input_ids[:, : batch.prompt_length].masked_fill(~mask, -1)
+    _, numbers = torch.unique(tokens, dim=0, return_inverse=True)
+    rows = torch.arange(len(numbers), device=numbers.device)
+    first = rows.new_full((int(numbers.max()) + 1,), len(rows))
+    return numbers, first.scatter_reduce(0, numbers, rows, "amin")

@@ -194,7 +194,7 @@ class OptimizerConfig:
 class TrainingConfig:
     problems_per_step: Annotated[int, "problems of one rollout batch; each gets a group"] = 16
     micro_batch_tokens: Annotated[
-        int, "padded tokens of one forward pass; changes memory and speed, never the gradient"
+        int, "tokens of one forward pass; changes memory and speed, never the gradient"
     ] = 4096
     aggregation: Annotated[
         Aggregation | None,

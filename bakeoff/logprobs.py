@@ -16,7 +16,9 @@ from transformers import PreTrainedModel
 from bakeoff.batch import TokenBatch
 from bakeoff.memory.attribution import component
 from bakeoff.memory.components import Component
+from bakeoff.models.attention import shares_prompts
 from bakeoff.packing import pack
+from bakeoff.shared_prompts import lay_out
 
 # float32 logits that exist at once. On the CPU they stay in the cache of a core; a GPU wants matrix
 # products that are large enough to fill it.
@@ -180,11 +182,27 @@ def response_hidden(model: PreTrainedModel, batch: TokenBatch) -> Tensor:
 
     K is the number of response tokens: ``batch.response_mask.sum()``.
     """
+    if shares_prompts(model):
+        return _hidden_of_shared_prompts(model, batch)
     packed = pack(batch)
     hidden: Tensor = model.base_model(
         input_ids=packed.input_ids, position_ids=packed.position_ids, use_cache=False
     ).last_hidden_state
     return hidden.flatten(0, 1)[packed.predicting]
+
+
+def _hidden_of_shared_prompts(model: PreTrainedModel, batch: TokenBatch) -> Tensor:
+    laid = lay_out(batch)
+    # A mask with four axes is handed on as it is, to attention that has masks of its own here.
+    handed_on = torch.empty(1, 1, 1, 1, device=laid.input_ids.device)
+    hidden: Tensor = model.base_model(
+        input_ids=laid.input_ids,
+        attention_mask=handed_on,
+        position_ids=laid.position_ids,
+        use_cache=False,
+        shared_prompts=laid,
+    ).last_hidden_state
+    return hidden[0].index_select(0, laid.predicting)
 
 
 def response_logprobs(

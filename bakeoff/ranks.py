@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import atexit
 import os
 from collections.abc import Callable, Sequence
 from datetime import timedelta
@@ -118,6 +119,8 @@ def join_ranks(device: str) -> Ranks:
             world_size=count,
             timeout=PATIENCE,
         )
+        # Its threads must have ended before the interpreter goes, or some ends abort.
+        atexit.register(dist.destroy_process_group)
     return ProcessRanks()
 
 

@@ -9,7 +9,6 @@ from algorithms import PRESETS
 from algorithms.configs import MethodConfig
 from bakeoff.errors import ConfigError
 from bakeoff.plugins import is_plugin, load_object
-from bakeoff.settings import suggestion
 
 if TYPE_CHECKING:
     from bakeoff.interfaces import Algorithm
@@ -28,6 +27,9 @@ def method_defaults(name: str) -> Any:
     if name in PRESETS:
         return PRESETS[name]
     if not is_plugin(name):
+        # Settings are read with a package that a GPU machine may lack; presets need none of it.
+        from bakeoff.settings import suggestion
+
         raise ConfigError(
             f"unknown method {name!r}{suggestion(name, PRESETS)}; your own is FILE.py:NAME"
         )

@@ -43,14 +43,8 @@ from bakeoff.tasks.registry import load_task
 from bakeoff.types import Completion, Split
 from benchmarks import pleased_task
 from benchmarks.methods import build_method, method_defaults
+from benchmarks.predicted import ARMS, compared
 
-ARMS: Mapping[str, tuple[str, Mapping[str, Any]]] = {
-    "ppo": ("ppo", {}),
-    "ppo, shared trunk": ("ppo", {"critic": "shared"}),
-    "rft": ("rft", {}),
-    "online_rft": ("online_rft", {}),
-    "grpo": ("grpo", {}),
-}
 # Hidden size, layers, words: about 1, 10 and 60 million parameters.
 SIZES: Mapping[str, tuple[int, int, int]] = {
     "1M": (128, 4, 2_048),
@@ -64,6 +58,7 @@ SETTINGS: Mapping[str, Any] = {
     "device": "cpu",
 }
 PROMPTS = 64  # first problems of the task
+WIDTH = 140  # of the table
 
 
 def write_model(folder: Path, *, hidden_size: int, layers: int, vocabulary: int) -> None:
@@ -176,36 +171,17 @@ def compare(arm: str, size: str) -> dict[str, Any]:
         one = profiled(arm, model)
         found, lengths = in_a_process(one), prompt_lengths(one.config)
         told = prediction(one, prompt_tokens=max(lengths))
-    phases = {
-        name: {
-            "predicted_bytes": phase.device_bytes,
-            "measured_bytes": sum(found["phases"][name].values()),
-            "predicted": {which.value: count for which, count in phase.device.items()},
-            "measured": found["phases"][name],
-        }
+    told_parts = {
+        name: {which.value: count for which, count in phase.device.items()}
         for name, phase in told.phases.items()
-        if name in found["phases"]
-    }
-    for phase in phases.values():
-        phase["error"] = error(phase)
-    whole = {
-        of: max(phase[of] for phase in phases.values())
-        for of in ("predicted_bytes", "measured_bytes")
     }
     return {
         "method": arm,
         "size": size,
         "parameters": told.parameters,
         "prompt_tokens": max(lengths),
-        "whole": whole | {"error": error(whole)},
         "process_growth_bytes": found["process_growth_bytes"],
-        "phases": phases,
-    }
-
-
-def error(of: Mapping[str, Any]) -> float:
-    """By how much of the measured bytes a prediction is too high."""
-    return round(float(of["predicted_bytes"] / of["measured_bytes"]) - 1, 5)
+    } | compared(told_parts, found["phases"])
 
 
 def show(rows: list[dict[str, Any]]) -> None:
@@ -222,7 +198,7 @@ def show(rows: list[dict[str, Any]]) -> None:
             *(f"{count / 1e6:,.1f}" for count in counts),
             *("" if one is None else f"{one:+.1%}" for one in (whole["error"], *errors)),
         )
-    Console().print(table)
+    Console(width=WIDTH).print(table)
 
 
 @click.command(help=(__doc__ or "").split("\n\n")[1])

@@ -27,6 +27,7 @@ from transformers import DynamicCache
 from bakeoff import logprobs
 from bakeoff.batch import TokenBatch
 from bakeoff.config import TrainingConfig
+from bakeoff.engine import local
 from bakeoff.memory.attribution import AllocationTracker
 from bakeoff.packing import Packed, pack
 from bakeoff.provenance import git_revision, machine, versions
@@ -91,6 +92,17 @@ def one_sequence_a_row(batch: TokenBatch) -> Packed:
 
 
 @contextmanager
+def prompts_apart(reader: Callable[[TokenBatch], Packed] = pack) -> Iterator[None]:
+    """Every response with a prompt of its own."""
+    with (
+        mock.patch.object(logprobs, "shares_prompts", lambda _: False),
+        mock.patch.object(local, "shares_prompts", lambda _: False),
+        mock.patch.object(logprobs, "pack", reader),
+    ):
+        yield
+
+
+@contextmanager
 def old_logprobs_apart() -> Iterator[None]:
     """pi_old by a pass of its own, which one update per rollout batch does not need."""
     with mock.patch("bakeoff.interfaces.Plan.needs_old_logprobs", property(lambda _: True)):
@@ -107,11 +119,18 @@ def _variant(around: Around = nullcontext, **training: Any) -> Variant:
 
 SWITCHES = (
     Switch(
-        name="sequences packed end to end / one a row",
+        name="a prompt read once / with every response",
         shape=SMALL,
         work=updating,
         on=_variant(),
-        off=_variant(_patched(logprobs, "pack", one_sequence_a_row)),
+        off=_variant(prompts_apart),
+    ),
+    Switch(
+        name="where prompts are not shared: packed end to end / one a row",
+        shape=SMALL,
+        work=updating,
+        on=_variant(prompts_apart),
+        off=_variant(lambda: prompts_apart(one_sequence_a_row)),
     ),
     Switch(
         name="micro-batches of 4,096 tokens / of 16,384",
@@ -170,6 +189,13 @@ SWITCHES = (
         off=_variant(
             _patched(sampler, "growing_cache", lambda config: DynamicCache(config=config))
         ),
+    ),
+    Switch(
+        name="single tokens attend by products / by the fused kernel",
+        shape=LONG,
+        work=sampling,
+        on=_variant(),
+        off=_variant(_patched(sampler, "attention_of_single_tokens", nullcontext)),
     ),
     Switch(
         name="finished rows leave / stay",

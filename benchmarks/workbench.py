@@ -96,7 +96,9 @@ def workbench(
     *,
     method: str = "grpo",
     training: TrainingConfig | None = None,
+    optimizer: OptimizerConfig | None = None,
     compute_dtype: torch.dtype | None = None,
+    device: str = "cpu",
 ) -> Workbench:
     """A method at work on a model of a shape; the same shape has the same weights and prompts."""
     with tempfile.TemporaryDirectory() as folder:
@@ -107,12 +109,12 @@ def workbench(
             layers=shape.layers,
             ends=shape.ends,
         )
-        policy = load_policy(ModelConfig(model=folder, device="cpu"), init_seed=0)
+        policy = load_policy(ModelConfig(model=folder, device=device), init_seed=0)
     algorithm = build_method(method_defaults(method))
     engine = LocalEngine(
         policy,
         algorithm.plan,
-        optimizer=OptimizerConfig(),
+        optimizer=optimizer or OptimizerConfig(),
         training=training or TrainingConfig(measure_kl=False),
         temperature=1.0,
         autocast_dtype=compute_dtype,
@@ -125,11 +127,12 @@ def workbench(
         sampler=TransformersSampler(policy, autocast_dtype=compute_dtype),
         engine=engine,
         algorithm=algorithm,
-        prompts=_prompts(shape),
+        prompts=shape_prompts(shape),
     )
 
 
-def _prompts(shape: Shape) -> list[Prompt]:
+def shape_prompts(shape: Shape) -> list[Prompt]:
+    """Prompts of a shape, of random words."""
     noise = np.random.default_rng(0)
     fewest, most = shape.prompt_tokens
     return [

@@ -44,7 +44,7 @@ def phase_figures(
             by_phase,
             phases=phases,
             colours=colours,
-            limit=(1.6 if marks else 1.2) * max(totals),
+            limit=(1.9 if marks else 1.2) * max(totals),
             marks={p: sum(whole.values()) for p, whole in marks.get(method, {}).items()},
         )
         for index, (method, by_phase) in enumerate(peaks.items())

@@ -87,7 +87,7 @@ class Roles:
             Component.CRITIC_WEIGHTS: own(*critic),
             Component.CRITIC_GRADIENTS: gradient_tensors(*critic),
             Component.CRITIC_OPTIMIZER: optimizer_tensors(optimizers, *critic),
-            Component.REFERENCE: own(self.reference, self.start),
+            Component.REFERENCE: own(*dict.fromkeys((self.reference, self.start))),
         }
 
 

@@ -48,7 +48,7 @@ def check_engine(config: CellConfig) -> None:
         return
     if importlib.util.find_spec("deepspeed") is None:
         raise ConfigError(
-            "engine deepspeed takes the deepspeed package: pip install 'bakeoff[deepspeed]'"
+            "engine deepspeed takes the deepspeed package: pip install deepspeed"
         )
     if started > 1 and engine.processes not in (1, started):
         raise ConfigError(

@@ -16,7 +16,6 @@ from bakeoff.batch import (
     Credit,
     Outputs,
     TokenBatch,
-    micro_batches,
     narrow,
     present,
     take,
@@ -30,6 +29,8 @@ from bakeoff.engine.roles import Roles, cast_roles
 from bakeoff.engine.scoring import Ask
 from bakeoff.engine.statistics import UpdateStatistics
 from bakeoff.interfaces import Plan, TokenLossFunction, UpdateResult
+from bakeoff.micro_batches import micro_batches
+from bakeoff.models.attention import shares_prompts
 from bakeoff.models.loading import Policy
 from bakeoff.ranks import Ranks
 
@@ -268,6 +269,7 @@ class TrainingEngine(ABC):
             batch,
             max_tokens=self._training.micro_batch_tokens,
             rows=rows,
+            shared_prompts=shares_prompts(self.model),
             ranks=self._ranks.count,
         )
         return self._ranks.deal(list(cuts))

@@ -99,18 +99,17 @@ def largest_micro_batch(
 ) -> int | None:
     """Tokens of the largest micro-batch whose update fits; None if one row does not.
 
-    Two updates are rehearsed, with micro-batches of as many rows as asked for and of twice as
-    many; between and beyond them the bytes lie on a straight line.
+    Two updates are rehearsed, with micro-batches of as many tokens as asked for, or one row if it
+    has more, and of twice as many; between and beyond them the bytes lie on a straight line.
     """
-    rows = max(1, workload.training.micro_batch_tokens // workload.row_tokens)
+    tokens = max(workload.training.micro_batch_tokens, workload.row_tokens)
 
-    def peak(rows: int) -> int:
-        tokens = rows * workload.row_tokens
+    def update(tokens: int) -> tuple[int, int]:
         training = replace(workload.training, micro_batch_tokens=tokens)
         found = rehearse_update(architecture, algorithm, replace(workload, training=training))
-        return placed(found, placement).peak_bytes
+        return found.micro_batch_tokens, placed(found, placement).peak_bytes
 
-    once, twice = peak(rows), peak(2 * rows)
-    slope = (twice - once) / rows
-    most = int((device_bytes - once) / slope) + rows if slope > 0 else 0
-    return most * workload.row_tokens if most >= 1 else None
+    (fewer, once), (more, twice) = update(tokens), update(2 * tokens)
+    slope = (twice - once) / (more - fewer)
+    most = int((device_bytes - once) / slope) + fewer if slope > 0 else 0
+    return most if most >= workload.row_tokens else None

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass, replace
 from typing import Any
 from unittest.mock import patch
@@ -13,7 +13,7 @@ import torch
 from transformers import AutoModelForCausalLM, PretrainedConfig, PreTrainedModel
 
 from bakeoff.aggregation import loss_weights
-from bakeoff.batch import TokenBatch
+from bakeoff.batch import TokenBatch, numbered_prompts, take
 from bakeoff.config import ModelConfig, OptimizerConfig, SamplingConfig, TrainingConfig
 from bakeoff.engine.local import LocalEngine
 from bakeoff.interfaces import Algorithm, NoiseAddress, Source
@@ -23,8 +23,11 @@ from bakeoff.memory.components import Component
 from bakeoff.memory.moments import COMPONENTS, Bytes, Moments, moments
 from bakeoff.memory.owners import weight_tensors
 from bakeoff.memory.weightless import Weightless
+from bakeoff.micro_batches import Cuts, balanced, by_length, by_prompt, micro_batches
+from bakeoff.models.attention import shares_prompts
 from bakeoff.models.loading import Policy
-from bakeoff.rollouts.cache import ROOM
+from bakeoff.rollouts.attention import attention_of_single_tokens
+from bakeoff.rollouts.cache import ROOM, room
 from bakeoff.rollouts.mixed import MixedSampler
 from bakeoff.rollouts.sampler import TransformersSampler
 from bakeoff.types import Problem, Prompt
@@ -62,6 +65,7 @@ class Rehearsal:
     phases: Mapping[str, Moments]
     parameters: int
     trained_parameters: int  # of policy and critic
+    micro_batch_tokens: int  # of the largest micro-batch that was rehearsed
     largest_layer_bytes: int  # float32 weights of the largest layer, embedding or output head
 
 
@@ -90,7 +94,15 @@ def _stage(
     mode, tracker = Weightless(), AllocationTracker(keep_events=True)
     # The tensors of a rehearsal say that they are on the CPU, whatever they stand for.
     tile = {"cpu": LOGITS_PER_TILE[workload.device_type]}
-    with patch.dict(LOGITS_PER_TILE, tile), mode, tracker:
+    places = {"cpu": ROOM[workload.device_type]}
+    attention = attention_of_single_tokens if workload.device_type == "cpu" else nullcontext
+    with (
+        patch.dict(LOGITS_PER_TILE, tile),
+        patch.dict(ROOM, places),
+        patch("bakeoff.rollouts.sampler.attention_of_single_tokens", attention),
+        mode,
+        tracker,
+    ):
         yield _Stage(mode, tracker, architecture, algorithm, workload)
 
 
@@ -119,7 +131,7 @@ class _Stage:
             self._largest_layer_bytes = largest_layer_bytes(model)
             self._parameters = int(model.num_parameters())
             policy = Policy(
-                model=model, tokenizer=_Speechless(), eos_token_ids=(-1,), pad_token_id=0
+                model=model, tokenizer=Speechless(), eos_token_ids=(-1,), pad_token_id=0
             )
             self._engine = LocalEngine(
                 policy,
@@ -156,14 +168,15 @@ class _Stage:
             batch = _known(self._engine.measure(self._engine.annotate(batch)))
         with self._phase("update"):
             self._update(batch)
-        return self._found()
+        return self._found(batch)
 
     def play_update(self) -> Rehearsal:
         """An update that is not the first, of two whole micro-batches."""
         self._first_update()
+        batch = self._batch(self._whole_rows())
         with self._phase("update"):
-            self._update(self._batch(2 * self._at_once))
-        return self._found()
+            self._update(batch)
+        return self._found(batch)
 
     @contextmanager
     def _phase(self, name: str) -> Iterator[None]:
@@ -171,7 +184,7 @@ class _Stage:
         yield
         self._spans[name] = (start, self._now())
 
-    def _found(self) -> Rehearsal:
+    def _found(self, updated: TokenBatch) -> Rehearsal:
         self._own()
         events = self._tracker.timeline()
         phases = {name: moments(events, span) for name, span in self._spans.items()}
@@ -183,6 +196,7 @@ class _Stage:
             phases={name: phases[name] for name in PHASES if name in phases},
             parameters=self._parameters,
             trained_parameters=sum(w.numel() for w in weights if w.requires_grad),
+            micro_batch_tokens=self._most_tokens(updated),
             largest_layer_bytes=self._largest_layer_bytes,
         )
 
@@ -190,15 +204,42 @@ class _Stage:
     def _rollouts(self) -> int:
         return self._workload.training.problems_per_step * self._algorithm.plan.group_size
 
-    @property
-    def _at_once(self) -> int:
-        """Rows that a micro-batch may have."""
-        return max(1, self._workload.training.micro_batch_tokens // self._workload.row_tokens)
+    def _cuts(self, rows: int, *, size: int) -> Cuts:
+        """The micro-batches of as many rows, group after group, of up to `size` tokens."""
+        if not shares_prompts(self._model):
+            return by_length([self._workload.row_tokens] * rows, size=size)
+        prompts = [row // self._algorithm.plan.group_size for row in range(rows)]
+        heads = [self._workload.prompt_tokens] * rows
+        tails = [self._workload.sampling.max_response_tokens] * rows
+        return by_prompt(prompts, heads, tails, size=size)
 
     def _rows(self) -> int:
         """Rows of two micro-batches of the batch, which is cut into equal ones; or all."""
-        cuts = -(-self._rollouts // self._at_once)
-        return min(2, cuts) * -(-self._rollouts // cuts)
+        size = self._workload.training.micro_batch_tokens
+        cuts = balanced(lambda size: self._cuts(self._rollouts, size=size), size)
+        return cuts[:2][-1][1]
+
+    def _whole_rows(self) -> int:
+        """Rows of two micro-batches as large as they may be."""
+        size = self._workload.training.micro_batch_tokens
+        enough = 2 * (1 + size // self._workload.sampling.max_response_tokens)
+        return self._cuts(enough, size=size)[:2][-1][1]
+
+    def _most_tokens(self, batch: TokenBatch) -> int:
+        """Of the largest micro-batch of an update."""
+        shared = shares_prompts(self._model)
+        cuts = micro_batches(
+            batch,
+            max_tokens=self._workload.training.micro_batch_tokens,
+            rows=torch.arange(len(batch.groups)),
+            shared_prompts=shared,
+        )
+        return max(
+            int(part.response_mask.sum())
+            + self._workload.prompt_tokens
+            * (len(numbered_prompts(part)[1]) if shared else len(part.groups))
+            for part in (take(batch, cut) for cut in cuts)
+        )
 
     def _first_update(self) -> None:
         """Makes the optimizers' states, which then stay."""
@@ -210,13 +251,16 @@ class _Stage:
         length, width = sampling.max_response_tokens, self._workload.row_tokens
         group = min(self._algorithm.plan.group_size, rows)
         odd = torch.arange(rows) % 2 == 1
+        groups = torch.arange(rows) // group
+        input_ids = torch.zeros(rows, width, dtype=torch.int64)
+        input_ids[:, 0] = groups  # a prompt of its own for each
         with self._mode.computing():
             zeros = torch.zeros(rows, length)
         return TokenBatch(
-            input_ids=torch.zeros(rows, width, dtype=torch.int64),
+            input_ids=input_ids,
             attention_mask=torch.ones(rows, width, dtype=torch.bool),
             response_mask=torch.ones(rows, length, dtype=torch.bool),
-            groups=torch.arange(rows) // group,
+            groups=groups,
             correct=odd,
             rewards=odd.float(),
             truncated=torch.zeros(rows, dtype=torch.bool),
@@ -262,18 +306,20 @@ class _Stage:
             self._spans["sample"] = (begin, first[-1])
             return
         self._spans["sample"] = (begin, first[0])
-        # The cache grows every ROOM + 1 tokens: what was read when it last grew is the same as a
+        # The cache grows once in so many tokens: what was read when it last grew is the same as a
         # prompt that has so many tokens.
-        self._growths = -(-max(0, limit - 1 - ROOM) // (ROOM + 1))
-        read = self._workload.prompt_tokens + self._growths * (ROOM + 1)
+        between = room(self._workload.device_type) + 1
+        self._growths = -(-max(0, limit - between) // between)
+        grown = self._growths * between
+        read = self._workload.prompt_tokens + grown
         short, long = (self._draw(read, length=length) for length in (_SHORT, _LONG))
         self._decoding = ((short[-2], short[-1]), (long[-2], long[-1]))
+        self._written = limit - grown  # since
 
     def _last_tokens(self, events: Sequence[tuple[float, Component, int]]) -> list[Bytes]:
         """[components] bytes at the last token, and when the cache last grew."""
         short, long = (moments(events, span).highest() for span in self._decoding)
-        written = self._workload.sampling.max_response_tokens - self._growths * (ROOM + 1)
-        more = (written - _LONG) / (_LONG - _SHORT)
+        more = (self._written - _LONG) / (_LONG - _SHORT)
         last = long + np.ceil(more * (long - short)).astype(np.int64)
         grown = last.copy()
         for which in (Component.ACTIVATIONS, Component.LOGITS):
@@ -332,7 +378,7 @@ def _prompt(name: int, tokens: int) -> Prompt:
     return Prompt(problem=problem, text="", token_ids=(0,) * tokens)
 
 
-class _Speechless:
+class Speechless:
     """Stands for a tokenizer, where no text is read."""
 
     def decode(self, token_ids: object, **_: object) -> str:

@@ -41,8 +41,8 @@ class Weightless(TorchDispatchMode):  # type: ignore[no-untyped-call]
     """
 
     def __init__(self) -> None:
-        super().__init__()
-        self._fake = _Fake(allow_non_fake_inputs=True)  # type: ignore[no-untyped-call]
+        super().__init__()  # type: ignore[no-untyped-call]
+        self._fake = _Fake(allow_non_fake_inputs=True)
         self._makes_floats = False
 
     @contextmanager

@@ -9,7 +9,10 @@ from torch import Tensor
 from transformers import DynamicCache, PretrainedConfig
 from transformers.cache_utils import DynamicLayer
 
-ROOM = 64  # places; appending copies the cache once in so many tokens instead of at every one
+# Places by device; appending copies the cache once in so many tokens instead of at every one. More
+# room is copied more rarely, but lies as a gap behind the places of each head, and memory with
+# large gaps in it takes a CPU up to twice as long to read.
+ROOM = {"cpu": 8, "cuda": 64}
 
 
 class RoomyLayer(DynamicLayer):  # type: ignore[misc]
@@ -31,8 +34,8 @@ class RoomyLayer(DynamicLayer):  # type: ignore[misc]
         after = before + key_states.shape[-2]
         if self._rooms is None or after > self._rooms[0].shape[-2]:
             self._rooms = (
-                _roomier(self.keys, key_states, before, after + ROOM),
-                _roomier(self.values, value_states, before, after + ROOM),
+                _roomier(self.keys, key_states, before, after + room(key_states.device.type)),
+                _roomier(self.values, value_states, before, after + room(key_states.device.type)),
             )
         keys, values = self._rooms
         keys[:, :, before:after] = key_states
@@ -56,6 +59,11 @@ class RoomyLayer(DynamicLayer):  # type: ignore[misc]
             self.keys, self.values = keys, values
 
 
+def room(device_type: str) -> int:
+    """Places that a cache makes for what is to come."""
+    return ROOM.get(device_type, ROOM["cuda"])
+
+
 def growing_cache(config: PretrainedConfig) -> DynamicCache:
     """An empty cache of a model; layers with a sliding window keep what transformers gives them."""
     cache = DynamicCache(config=config)
@@ -67,16 +75,17 @@ def growing_cache(config: PretrainedConfig) -> DynamicCache:
 
 def _roomier(held: Tensor, states: Tensor, length: int, places: int) -> Tensor:
     rows, heads, _, width = states.shape
-    room = torch.empty(rows, heads, places, width, dtype=states.dtype, device=states.device)
+    made = torch.empty(rows, heads, places, width, dtype=states.dtype, device=states.device)
     if length:
-        room[:, :, :length] = held
-    return room
+        made[:, :, :length] = held
+    return made
 
 
 def _chosen(held: Tensor, indices: Tensor) -> tuple[Tensor, Tensor]:
     """A room that begins with the rows of `held`, and the rows in it."""
     _, heads, length, width = held.shape
-    room = held.new_empty(len(indices), heads, length + ROOM, width)
-    rows = room[:, :, :length]
+    places = length + room(held.device.type)
+    made = held.new_empty(len(indices), heads, places, width)
+    rows = made[:, :, :length]
     torch.index_select(held, 0, indices, out=rows)
-    return room, rows
+    return made, rows

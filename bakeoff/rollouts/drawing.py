@@ -53,7 +53,7 @@ def invert(weights: Tensor, draws: Tensor) -> Tensor:
     threshold = draws[:, None] * reached[:, -1:]
     stretch = _first_above(reached, threshold)
     before = pad(reached, (1, 0)).gather(1, stretch)
-    words = stretch * STRETCH + torch.arange(STRETCH, device=weights.device)
+    words = stretch * STRETCH + torch.arange(min(STRETCH, vocabulary), device=weights.device)
     inside = weights.gather(1, words.clamp(max=vocabulary - 1)).where(words < vocabulary, 0)
     word = _first_above(inside.double().cumsum(dim=1), threshold - before)
     return (stretch * STRETCH + word).squeeze(1)

@@ -16,6 +16,7 @@ from bakeoff.logprobs import position_ids
 from bakeoff.memory.attribution import claim, component
 from bakeoff.memory.components import Component
 from bakeoff.models.loading import Policy
+from bakeoff.rollouts.attention import attention_of_single_tokens
 from bakeoff.rollouts.cache import growing_cache
 from bakeoff.rollouts.drawing import draw_tokens
 from bakeoff.rollouts.prefill import (
@@ -183,7 +184,8 @@ class TransformersSampler:
     ) -> tuple[Tensor, Tensor | None, Tensor]:
         if mask is not None:
             mask = torch.cat([mask, mask.new_ones(len(mask), 1)], dim=1)
-        hidden = self._forward(chosen[:, None], cache, mask, positions[:, None])
+        with attention_of_single_tokens():
+            hidden = self._forward(chosen[:, None], cache, mask, positions[:, None])
         return hidden[:, -1], mask, positions + 1
 
     def _forward(

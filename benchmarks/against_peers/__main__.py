@@ -1,7 +1,7 @@
 """Our updates beside TRL's: ``python -m benchmarks.against_peers --json``.
 
 Both sides train the same model on the same prompts, one process at a time, in turns: ours, the
-peer, ours, the peer. A process warms up with one update and is timed over those that follow. Ours
+peer, ours, the peer. A process warms up with two updates and is timed over those that follow. Ours
 is a whole cell, with its canaries and records. A peer has an environment of its own, made once.
 """
 
@@ -24,6 +24,7 @@ from bakeoff.errors import BakeoffError
 from bakeoff.provenance import git_revision, machine, versions
 from bakeoff.records import write_json
 from benchmarks.against_peers import environments
+from benchmarks.against_peers.child import WARM_UP
 from benchmarks.against_peers.comparison import Run, alternate, compared, measure, our_python
 from benchmarks.against_peers.workloads import PEERS, SHAPES, equal_settings, job
 
@@ -164,7 +165,9 @@ def main(
             folder = Path(held)
             parameters = write_models({workload for _, workload in asked}, folder)
             for name, workload in asked:
-                say(f"{name} on {workload}: {rounds} rounds of {updates} + 1 updates a side")
+                say(
+                    f"{name} on {workload}: {rounds} rounds of {WARM_UP} + {updates} updates a side"
+                )
                 comparison = compare(
                     name,
                     workload,

@@ -1,7 +1,7 @@
 """What every child of this benchmark is told and tells. Standard library only: peers read it too.
 
-A child is `python -m benchmarks.against_peers.NAME JOB.json`. It trains `job.updates` + 1 times and
-prints one line with what it found; the first update warms up and is not counted.
+A child is `python -m benchmarks.against_peers.NAME JOB.json`. It trains `WARM_UP` + `job.updates`
+times and prints one line with what it found; the first updates are not counted.
 """
 
 from __future__ import annotations
@@ -17,6 +17,9 @@ from pathlib import Path
 from typing import Any
 
 MARK = "against_peers: "  # begins the line that matters; libraries print others
+# The first, and the one in 64 that ours follows for what its memory is for: a run has 64 times as
+# many others.
+WARM_UP = 2
 _STATUS = Path("/proc/self/status")
 
 
@@ -36,6 +39,8 @@ class Job:
     threads: int
     micro_batch: int  # rows of a peer's forward and backward pass; we cut by tokens
     rollout_batch: int  # rows of TRL's PPO that are sampled and scored at once
+    device: str = "cpu"  # or cuda
+    compute_dtype: str = "float32"  # of forward and backward passes, or bfloat16
 
     @property
     def samples(self) -> int:
@@ -50,7 +55,7 @@ class Found:
     seconds: list[float]  # of each timed update
     cpu_seconds: list[float]  # of all threads; what other programs do moves them less
     sampled_tokens: list[int]  # of each timed update
-    peak_bytes: int  # resident, of the child from its start, as it knows
+    peak_bytes: int  # of the child from its start, as it knows; resident, or a card's
     phases: Mapping[str, float] = field(default_factory=dict)  # seconds an update, where known
 
 
@@ -74,13 +79,19 @@ class Clock:
         self._tokens.append(self._open)
         self._open = 0
 
-    def found(self, *, phases: Mapping[str, float] | None = None, peak_bytes: int = 0) -> Found:
-        """What came after the first update."""
+    def found(
+        self,
+        *,
+        phases: Mapping[str, float] | None = None,
+        peak_bytes: int = 0,
+        device_bytes: int | None = None,
+    ) -> Found:
+        """What came after the warm-up; a card's bytes take the place of resident ones."""
         return Found(
-            seconds=_differences(self._ends),
-            cpu_seconds=_differences(self._cpu_ends),
-            sampled_tokens=self._tokens[1:],
-            peak_bytes=max(peak_bytes, resident_peak()),
+            seconds=_differences(self._ends[WARM_UP - 1 :]),
+            cpu_seconds=_differences(self._cpu_ends[WARM_UP - 1 :]),
+            sampled_tokens=self._tokens[WARM_UP:],
+            peak_bytes=max(peak_bytes, resident_peak()) if device_bytes is None else device_bytes,
             phases=phases or {},
         )
 
@@ -92,6 +103,15 @@ def resident_peak() -> int:
         if line.startswith("VmHWM:"):
             peak = max(peak, 1024 * int(line.split()[1]))
     return peak
+
+
+def device_bytes(job: Job) -> int | None:
+    """The most bytes that a card's allocator has handed out; None for a job on the processor."""
+    if job.device == "cpu":
+        return None
+    import torch
+
+    return torch.cuda.max_memory_allocated()
 
 
 def _differences(marks: list[float]) -> list[float]:

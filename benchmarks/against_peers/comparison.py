@@ -29,7 +29,7 @@ class Run:
     cpu_seconds_per_update: float  # of all threads
     samples_per_second: float
     tokens_per_sample: float
-    peak_bytes: int  # resident, of the child and what it started
+    peak_bytes: int  # resident, of the child and what it started; or a card's
     phases: Mapping[str, float] = field(default_factory=dict)  # seconds an update, of ours
     load_before: float = 0.0  # of the machine: what others do to it
 
@@ -44,13 +44,17 @@ def measure(python: Path, script: str, job: Job) -> Run:
     scratch.mkdir(parents=True)
     file = scratch / "job.json"
     write_job(job, file)
+    # Packages that lie elsewhere are for this interpreter, and must not enter a peer's.
+    further = os.environ.get("PYTHONPATH") if python == our_python() else None
+    paths = [str(ROOT), *([further] if further else [])]
     environment = os.environ | {
         "OMP_NUM_THREADS": str(job.threads),
-        "PYTHONPATH": str(ROOT),
+        "PYTHONPATH": os.pathsep.join(paths),
         "HF_HUB_OFFLINE": "1",
         "TOKENIZERS_PARALLELISM": "false",
-        "CUDA_VISIBLE_DEVICES": "",
     }
+    if job.device == "cpu":
+        environment["CUDA_VISIBLE_DEVICES"] = ""
     load = round(os.getloadavg()[0], 2)
     with TemporaryFile("w+") as output, TemporaryFile("w+") as errors:
         process = subprocess.Popen(
@@ -76,7 +80,7 @@ def measure(python: Path, script: str, job: Job) -> Run:
         raise BakeoffError(f"{script}: {error}") from None
     return replace(
         summarised(found, samples=job.samples),
-        peak_bytes=max(peak, found.peak_bytes),
+        peak_bytes=max(peak, found.peak_bytes) if job.device == "cpu" else found.peak_bytes,
         load_before=load,
     )
 

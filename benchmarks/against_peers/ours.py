@@ -10,7 +10,7 @@ from typing import Any
 from bakeoff.cell import run_cell
 from bakeoff.records import RunDirectory, read_lines
 from bakeoff.settings import cell_config, method_config
-from benchmarks.against_peers.child import Clock, Found, Job
+from benchmarks.against_peers.child import WARM_UP, Clock, Found, Job
 from benchmarks.methods import build_method, method_defaults
 
 _HERE = Path(__file__).parent
@@ -24,7 +24,8 @@ def settings(job: Job) -> dict[str, Any]:
         "train_problems": job.prompts,
         "reward": f"{_HERE / 'rewards.py'}:share_of_letter",
         "prompt_format": "plain",
-        "device": "cpu",
+        "device": job.device,
+        "compute_dtype": job.compute_dtype,
         "threads": job.threads,
         "group_size": job.group_size,
         "problems_per_step": job.prompts,
@@ -35,7 +36,7 @@ def settings(job: Job) -> dict[str, Any]:
         "kl_coefficient": job.kl_coefficient,
         "learning_rate": job.learning_rate,
         "budget_axis": "optimizer_steps",
-        "budget": (job.updates + 1) * job.epochs,
+        "budget": (WARM_UP + job.updates) * job.epochs,
         "checkpoint_every": 0,
         # The final evaluation is no part of the clock, and a cell cannot do without.
         "evaluate_start": False,
@@ -57,12 +58,16 @@ def train(method: str, job: Job) -> Found:
     run_cell(config, algorithm, directory, echo=lambda _: clock.end())
     rows = list(read_lines(directory.metrics))
     tokens = [int(row["sampled_tokens"]) for row in rows]
+    # A phase lowers the system's mark, and a card's, when it begins; the ledger remembers.
+    peak_bytes = max(int(row["peak_bytes"]) for row in rows)
     found = clock.found(
         phases={
-            phase: (seconds - rows[0]["seconds"].get(phase, 0.0)) / job.updates
+            phase: (seconds - rows[WARM_UP - 1]["seconds"].get(phase, 0.0)) / job.updates
             for phase, seconds in rows[-1]["seconds"].items()
         },
-        # A phase lowers the system's mark when it begins; the ledger remembers.
-        peak_bytes=max(int(row["peak_bytes"]) for row in rows),
+        peak_bytes=peak_bytes,
+        device_bytes=None if job.device == "cpu" else peak_bytes,
     )
-    return replace(found, sampled_tokens=[end - start for start, end in pairwise(tokens)])
+    return replace(
+        found, sampled_tokens=[end - start for start, end in pairwise(tokens[WARM_UP - 1 :])]
+    )

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from typing import Any
 
-from benchmarks.against_peers.child import Clock, Found, Job, read_job, tell
+from benchmarks.against_peers.child import WARM_UP, Clock, Found, Job, device_bytes, read_job, tell
 from benchmarks.against_peers.rewards import share_of_letter
 from benchmarks.against_peers.task import questions
 
 
 def train(job: Job) -> Found:
-    """Trains `job.updates` + 1 optimizer steps of one generation each."""
+    """Trains `job.updates` + `WARM_UP` optimizer steps of one generation each."""
     # Here, so that the file can be read where they are not installed.
     import torch
     from datasets import Dataset
@@ -35,7 +35,7 @@ def train(job: Job) -> Found:
         gradient_accumulation_steps=job.samples // job.micro_batch,
         num_generations=job.group_size,
         num_iterations=1,
-        max_steps=job.updates + 1,
+        max_steps=job.updates + WARM_UP,
         max_completion_length=job.max_response_tokens,
         beta=job.kl_coefficient,
         learning_rate=job.learning_rate,
@@ -46,8 +46,8 @@ def train(job: Job) -> Found:
         disable_dropout=True,
         # The memory that it saves is bought with a second forward pass.
         gradient_checkpointing=False,
-        bf16=False,
-        use_cpu=True,
+        bf16=job.compute_dtype == "bfloat16",
+        use_cpu=job.device == "cpu",
         # Otherwise an epoch's end would come after every update.
         shuffle_dataset=False,
         save_strategy="no",
@@ -66,7 +66,7 @@ def train(job: Job) -> Found:
         callbacks=[EndOfUpdate()],
     )
     trainer.train()
-    return clock.found()
+    return clock.found(device_bytes=device_bytes(job))
 
 
 if __name__ == "__main__":

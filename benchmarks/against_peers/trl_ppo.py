@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from typing import Any
 
-from benchmarks.against_peers.child import Clock, Found, Job, read_job, tell
+from benchmarks.against_peers.child import WARM_UP, Clock, Found, Job, device_bytes, read_job, tell
 from benchmarks.against_peers.rewards import LETTER
 from benchmarks.against_peers.task import questions
 
 
 def train(job: Job) -> Found:
-    """Trains `job.updates` + 1 rollout batches of `job.epochs` optimizer steps each."""
+    """Trains `job.updates` + `WARM_UP` rollout batches of `job.epochs` optimizer steps each."""
     # Here, so that the file can be read where they are not installed.
     import torch
     from datasets import Dataset
@@ -52,7 +52,7 @@ def train(job: Job) -> Found:
             self.read = Read()
 
         def score(self, letter: Any) -> Any:
-            places = torch.arange(1, letter.shape[1] + 1)
+            places = torch.arange(1, letter.shape[1] + 1, device=letter.device)
             return letter.cumsum(dim=1) / places[None, :, None]
 
     config = PPOConfig(
@@ -62,7 +62,7 @@ def train(job: Job) -> Found:
         local_rollout_forward_batch_size=job.rollout_batch,
         num_mini_batches=1,
         num_ppo_epochs=job.epochs,
-        total_episodes=(job.updates + 1) * job.samples,
+        total_episodes=(job.updates + WARM_UP) * job.samples,
         response_length=job.max_response_tokens,
         stop_token="eos",
         temperature=1.0,
@@ -74,8 +74,8 @@ def train(job: Job) -> Found:
         learning_rate=job.learning_rate,
         lr_scheduler_type="constant",
         gradient_checkpointing=False,
-        bf16=False,
-        use_cpu=True,
+        bf16=job.compute_dtype == "bfloat16",
+        use_cpu=job.device == "cpu",
         num_sample_generations=0,
         save_strategy="no",
         report_to="none",
@@ -95,7 +95,7 @@ def train(job: Job) -> Found:
         callbacks=[EndOfUpdate()],
     )
     trainer.train()
-    return clock.found()
+    return clock.found(device_bytes=device_bytes(job))
 
 
 if __name__ == "__main__":

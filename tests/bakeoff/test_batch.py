@@ -5,7 +5,7 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from bakeoff.batch import collate, micro_batches, take, trim
+from bakeoff.batch import collate, numbered_prompts, take, trim
 from bakeoff.types import Completion, Problem, Reward, Rollout
 
 
@@ -61,32 +61,11 @@ def test_unscored_rollouts_are_refused():
         collate([], pad_token_id=0)
 
 
-@given(
-    st.lists(st.tuples(st.integers(1, 9), st.integers(1, 9)), min_size=1, max_size=20),
-    st.integers(1, 60),
-)
-def test_micro_batches_hold_every_row_once_within_the_limit(shapes, limit):
-    batch = collate([rollout(p, r) for p, r in shapes], pad_token_id=0)
-    cuts = list(micro_batches(batch, max_tokens=limit, rows=torch.arange(len(shapes))))
-    assert sorted(torch.cat(cuts).tolist()) == list(range(len(shapes)))
-    for cut in cuts:
-        longest = max(sum(shapes[row]) for row in cut.tolist())
-        assert len(cut) * longest <= limit or len(cut) == 1
-
-
-def test_micro_batches_are_as_few_as_the_limit_allows_and_of_similar_sizes():
-    batch = collate([rollout(1, 1) for _ in range(7)], pad_token_id=0)
-    cuts = list(micro_batches(batch, max_tokens=8, rows=torch.arange(7)))
-    # Four rows fill the limit, so two cuts are needed; a greedy cut would leave three and four.
-    assert [len(cut) for cut in cuts] == [4, 3]
-    batch = collate([rollout(1, 1) for _ in range(9)], pad_token_id=0)
-    cuts = list(micro_batches(batch, max_tokens=14, rows=torch.arange(9)))
-    assert [len(cut) for cut in cuts] == [5, 4]
-
-
-def test_micro_batches_of_no_rows_are_none():
-    batch = collate([rollout(1, 1)], pad_token_id=0)
-    assert list(micro_batches(batch, max_tokens=8, rows=torch.arange(0))) == []
+def test_equal_prompts_have_one_number_and_its_first_row():
+    batch = collate([rollout(2, 1), rollout(3, 1), rollout(2, 4), rollout(3, 2)], pad_token_id=0)
+    numbers, first_rows = numbered_prompts(batch)
+    assert numbers[0] == numbers[2] != numbers[1] == numbers[3]
+    assert first_rows[numbers].tolist() == [0, 1, 0, 1]
 
 
 @given(st.lists(st.tuples(st.integers(1, 9), st.integers(1, 9)), min_size=1, max_size=9))

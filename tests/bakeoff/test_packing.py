@@ -104,20 +104,11 @@ _TINY = {
 }
 
 
-@pytest.mark.parametrize(
-    ("family", "settings"),
-    [
-        ("llama", {}),
-        ("llama", {"attn_implementation": "eager"}),
-        ("qwen2", {}),
-        ("qwen3", {"head_dim": 8}),
-        ("mistral", {"sliding_window": 3}),
-    ],
-)
-def test_packed_rows_give_the_logprobs_and_gradients_of_each_sequence_alone(family, settings):
+@pytest.mark.parametrize("family", ["llama", "qwen2", "qwen3", "gemma2"])
+def test_packed_rows_give_the_logprobs_and_gradients_of_each_sequence_alone(family):
     torch.manual_seed(0)
-    settings = {"attn_implementation": "sdpa"} | settings
-    config = AutoConfig.for_model(family, **_TINY, **settings)
+    # Others share their prompts instead.
+    config = AutoConfig.for_model(family, **_TINY, head_dim=8, attn_implementation="eager")
     model = AutoModelForCausalLM.from_config(config).double()
     batch = _batch([(2, 3), (1, 4), (5, 6), (2, 1), (1, 1), (3, 3)])
     assert len(pack(batch).input_ids) < 6

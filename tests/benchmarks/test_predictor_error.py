@@ -5,14 +5,10 @@ import pytest
 from click.testing import CliRunner
 
 from bakeoff.types import Completion
-from benchmarks.predictor_error import ARMS, SIZES, ended, error, main, profiled, write_model
+from benchmarks.predicted import ARMS, error
+from benchmarks.predictor_error import SIZES, ended, main, profiled, write_model
 
 COMMITTED = Path(__file__).parents[2] / "reports" / "results" / "predictor_error.json"
-
-
-def test_an_error_is_a_share_of_what_was_measured() -> None:
-    assert error({"predicted_bytes": 105, "measured_bytes": 100}) == 0.05
-    assert error({"predicted_bytes": 90, "measured_bytes": 100}) == -0.1
 
 
 def test_all_arms_make_as_many_rollouts(tmp_path: Path) -> None:

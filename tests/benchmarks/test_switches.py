@@ -32,7 +32,8 @@ def _weights(switch, variant):
 @pytest.mark.parametrize(
     "name",
     [
-        "sequences packed end to end / one a row",
+        "a prompt read once / with every response",
+        "where prompts are not shared: packed end to end / one a row",
         "micro-batches of 4,096 tokens / of 16,384",
         "pi_old from the update's own pass / a pass before",
         "logits in tiles / of all tokens at once",

@@ -78,11 +78,14 @@ def test_weights_gradients_and_moments_by_hand() -> None:
     assert Component.REWARD_MODEL not in update
 
 
-def test_the_cache_by_hand() -> None:
+# Room for so many tokens is made when the prompts have been read; the last token is not read.
+@pytest.mark.parametrize(("device", "response", "room"), [("cuda", 20, 64), ("cpu", 9, 8)])
+def test_the_cache_by_hand(device, response, room) -> None:
     plan = replace(PRESETS["grpo"], group_size=4)
-    found = rehearse(TINY, build(plan), SMALL)
+    sampling = SamplingConfig(max_response_tokens=response)
+    found = rehearse(TINY, build(plan), replace(SMALL, device_type=device, sampling=sampling))
     rows, width = 2 * 4, HIDDEN // HEADS
-    places = 10 + 64  # room for 64 tokens is made when the prompts have been read
+    places = 10 + room
     both = 2 * LAYERS * CACHE_HEADS * width * places * 4
     beside = 4 * HIDDEN + 8 * 10 + 8  # a row's last state, its mask and its position
     assert parts(found, "sample")[Component.KV_CACHE] == rows * (both + beside)
@@ -187,7 +190,8 @@ def test_twice_the_rows_take_twice_the_activations() -> None:
         update = rehearse_update(TINY, build(PRESETS["grpo"]), replace(SMALL, training=training))
         return parts(update, "update")[Component.ACTIVATIONS]
 
-    one, two, four = (activations(rows * SMALL.row_tokens) for rows in (10, 20, 40))
+    group = SMALL.prompt_tokens + PRESETS["grpo"].group_size * SMALL.sampling.max_response_tokens
+    one, two, four = (activations(groups * group) for groups in (1, 2, 4))
     assert four - two == pytest.approx(2 * (two - one), rel=0.02)
 
 

@@ -4,11 +4,11 @@ from hypothesis import strategies as st
 from transformers import AutoConfig, DynamicCache
 from transformers.cache_utils import DynamicLayer, DynamicSlidingWindowLayer
 
-from bakeoff.rollouts.cache import ROOM, RoomyLayer, growing_cache
+from bakeoff.rollouts.cache import ROOM, RoomyLayer, growing_cache, room
 
 _STEPS = st.lists(
     st.one_of(
-        st.tuples(st.just("append"), st.integers(1, ROOM + 9)),
+        st.tuples(st.just("append"), st.integers(1, ROOM["cpu"] + 9)),
         st.tuples(st.just("repeat"), st.integers(1, 3)),
         st.tuples(st.just("select"), st.integers(0, 7)),
     ),
@@ -45,11 +45,15 @@ def test_it_holds_what_concatenation_holds_whatever_is_done_to_its_rows(steps):
 def test_appending_one_place_at_a_time_moves_the_cache_once_in_a_room():
     layer = RoomyLayer()
     one = torch.ones(1, 1, 1, 2)
-    places = set()
-    for _ in range(2 * (ROOM + 1)):
+    held = []  # so that no place is used again
+    for _ in range(3 * (ROOM["cpu"] + 1)):
         keys, _ = layer.update(one, one)
-        places.add(keys.data_ptr())
-    assert len(places) == 2
+        held.append(keys)
+    assert len({keys.data_ptr() for keys in held}) == 3
+
+
+def test_a_device_without_a_room_of_its_own_is_taken_for_a_gpu():
+    assert room("xpu") == room("cuda") == 64
 
 
 def test_layers_with_a_window_stay_what_they_are():

@@ -30,11 +30,11 @@ def test_a_job_arrives_as_it_was_written(tmp_path: Path, monkeypatch: pytest.Mon
     assert read_job().samples == 256
 
 
-def test_the_first_update_warms_up_and_is_not_counted(monkeypatch: pytest.MonkeyPatch) -> None:
-    times = iter([10.0, 12.5, 14.0])
+def test_the_first_two_updates_warm_up_and_are_not_counted(monkeypatch: pytest.MonkeyPatch) -> None:
+    times = iter([7.0, 10.0, 12.5, 14.0])
     monkeypatch.setattr("time.perf_counter", lambda: next(times))
     clock = Clock()
-    for tokens in (100, 60, 40):
+    for tokens in (90, 100, 60, 40):
         clock.count(tokens - 1)
         clock.count(1)
         clock.end()

@@ -4,7 +4,7 @@ from pathlib import Path
 import pytest
 
 from bakeoff.settings import cell_config
-from benchmarks.against_peers.child import Job
+from benchmarks.against_peers.child import WARM_UP, Job
 from benchmarks.against_peers.ours import settings
 from benchmarks.against_peers.task import QUESTIONS
 from benchmarks.against_peers.workloads import PEERS, SAMPLES, SHAPES, equal_settings, job
@@ -24,7 +24,7 @@ def test_both_sides_sample_and_update_equally_often(name: str, workload: str) ->
     config = cell_config(method, method_defaults(method), settings(work))
     assert config.training.problems_per_step * config.method_settings["group_size"] == SAMPLES
     assert config.sampling.max_response_tokens == SHAPES[workload].max_response_tokens
-    assert config.budget.budget == 4 * work.epochs
+    assert config.budget.budget == (WARM_UP + 3) * work.epochs
     assert config.method_settings["kl_coefficient"] == work.kl_coefficient
     assert config.optimizer.learning_rate == work.learning_rate
     assert config.model.threads == work.threads

@@ -1,0 +1,1 @@
+"""Everything that takes a GPU, in one call of a few minutes."""

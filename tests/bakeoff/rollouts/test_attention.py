@@ -1,0 +1,175 @@
+import pytest
+import torch
+from hypothesis import given
+from hypothesis import strategies as st
+from transformers import AutoConfig, AutoModelForCausalLM
+from transformers.integrations.sdpa_attention import sdpa_attention_forward
+from transformers.modeling_utils import ALL_ATTENTION_FUNCTIONS
+
+from bakeoff.config import SamplingConfig
+from bakeoff.interfaces import NoiseAddress
+from bakeoff.models.loading import Policy
+from bakeoff.rollouts.attention import attend_from_single_tokens, attention_of_single_tokens
+from bakeoff.rollouts.cache import growing_cache
+from bakeoff.rollouts.prefill import left_padded
+from bakeoff.rollouts.sampler import TransformersSampler
+from bakeoff.types import Problem, Prompt
+
+
+class Layer(torch.nn.Module):
+    """What the fused kernel asks of a layer."""
+
+    def __init__(self, groups):
+        super().__init__()
+        self.num_key_value_groups = groups
+        self.is_causal = True
+
+
+def states(rows=3, key_heads=2, groups=3, places=11, tokens=1, dtype=torch.float32):
+    """Query, keys and values; keys and values with room behind them, as the cache gives them."""
+    noise = torch.Generator().manual_seed(0)
+    query = torch.randn(rows, tokens, key_heads * groups, 8, generator=noise).transpose(1, 2)
+    room = torch.randn(2, rows, key_heads, places + 5, 8, generator=noise)
+    key, value = room[..., :places, :]
+    return query.to(dtype), key.to(dtype), value.to(dtype)
+
+
+def masks(rows, places):
+    """None, and a mask with some places of every row hidden as bool and as float."""
+    seen = torch.rand(rows, 1, 1, places, generator=torch.Generator().manual_seed(1)) > 0.4
+    seen[..., -1] = True
+    return [None, seen, torch.zeros(seen.shape).masked_fill(~seen, -torch.inf)]
+
+
+@given(
+    rows=st.integers(1, 5),
+    key_heads=st.integers(1, 3),
+    groups=st.integers(1, 3),
+    places=st.integers(1, 40),
+    which=st.integers(0, 2),
+    scaling=st.sampled_from([None, 0.3]),
+)
+def test_single_tokens_attend_as_by_the_fused_kernel(
+    rows, key_heads, groups, places, which, scaling
+):
+    query, key, value = states(rows, key_heads, groups, places)
+    mask = masks(rows, places)[which]
+    layer = Layer(groups)
+    found, _ = attend_from_single_tokens(layer, query, key, value, mask, scaling=scaling)
+    expected, _ = sdpa_attention_forward(layer, query, key, value, mask, scaling=scaling)
+    assert found.shape == expected.shape
+    assert torch.allclose(found, expected, atol=1e-5)
+
+
+@pytest.mark.parametrize(
+    ("made", "options"),
+    [
+        ({"tokens": 4}, {}),
+        ({"dtype": torch.bfloat16}, {}),
+        ({"groups": 1}, {"position_bias": torch.linspace(-1, 1, 11).expand(1, 2, 1, 11)}),
+    ],
+)
+def test_whatever_is_not_plain_is_left_to_the_fused_kernel(made, options):
+    query, key, value = states(**made)
+    layer = Layer(made.get("groups", 3))
+    found, _ = attend_from_single_tokens(layer, query, key, value, None, **options)
+    expected, _ = sdpa_attention_forward(layer, query, key, value, None, **options)
+    assert torch.equal(found, expected)
+
+
+def test_a_capped_score_is_refused_as_by_the_fused_kernel():
+    query, key, value = states()
+    with pytest.raises(ValueError, match="softcap"):
+        attend_from_single_tokens(Layer(3), query, key, value, None, softcap=30.0)
+
+
+def test_models_attend_as_before_after_an_error():
+    before = ALL_ATTENTION_FUNCTIONS["sdpa"]
+    with pytest.raises(RuntimeError), attention_of_single_tokens():
+        assert ALL_ATTENTION_FUNCTIONS["sdpa"] is attend_from_single_tokens
+        raise RuntimeError
+    assert ALL_ATTENTION_FUNCTIONS["sdpa"] is before
+
+
+FAMILIES = [
+    ("llama", {"num_key_value_heads": 4}),
+    ("qwen2", {}),
+    ("qwen3", {"head_dim": 8}),
+    ("mistral", {"sliding_window": 5}),
+    ("gemma3_text", {"layer_types": ["sliding_attention", "full_attention"], "sliding_window": 6}),
+]
+
+
+def build(family, settings, vocabulary):
+    config = AutoConfig.for_model(
+        family,
+        **{
+            "vocab_size": vocabulary,
+            "hidden_size": 32,
+            "intermediate_size": 48,
+            "num_hidden_layers": 2,
+            "num_attention_heads": 4,
+            "num_key_value_heads": 2,
+            "initializer_range": 0.3,
+            "pad_token_id": 0,
+        }
+        | settings,
+    )
+    torch.manual_seed(0)
+    return AutoModelForCausalLM.from_config(config, attn_implementation="sdpa").eval()
+
+
+@pytest.mark.parametrize(("family", "settings"), FAMILIES)
+def test_architectures_draw_the_same_tokens_by_either(
+    family, settings, shared_policy, prompts, monkeypatch
+):
+    model = build(family, settings, len(shared_policy.tokenizer))
+    policy = Policy(
+        model=model,
+        tokenizer=shared_policy.tokenizer,
+        eos_token_ids=shared_policy.eos_token_ids,
+        pad_token_id=shared_policy.pad_token_id,
+    )
+    alike = [Prompt(problem=Problem(id="a", question="", answer=""), token_ids=(5, 6, 7), text="")]
+    for read in (prompts, alike):  # rows of different lengths, and rows without a mask
+
+        def sample(read=read):
+            groups = TransformersSampler(policy, autocast_dtype=None).sample(
+                read,
+                group_size=4,
+                sampling=SamplingConfig(max_response_tokens=24),
+                noise=NoiseAddress(seed=0, batch=0),
+            )
+            return [completion for group in groups for completion in group]
+
+        products = sample()
+        with monkeypatch.context() as patch:
+            patch.setattr(
+                "bakeoff.rollouts.attention.attend_from_single_tokens", sdpa_attention_forward
+            )
+            fused = sample()
+        assert [one.token_ids for one in products] == [one.token_ids for one in fused]
+        for one, other in zip(products, fused, strict=True):
+            assert one.logprobs == pytest.approx(other.logprobs, abs=1e-5)
+
+
+@pytest.mark.parametrize(("family", "settings"), FAMILIES)
+def test_architectures_give_the_same_logits_by_either(family, settings, prompts):
+    model = build(family, settings, 40)
+    ids, mask = left_padded([prompt.token_ids for prompt in prompts], pad_token_id=0)
+    positions = (mask.cumsum(dim=1) - 1).clamp(min=0)
+    found = []
+    for products in (True, False):
+        cache = growing_cache(model.config)
+        with torch.no_grad():
+            model(ids, attention_mask=mask, position_ids=positions, past_key_values=cache)
+            wider = torch.cat([mask, mask[:, -1:]], dim=1)
+            last = {"attention_mask": wider, "position_ids": positions[:, -1:] + 1}
+            if products:
+                with attention_of_single_tokens():
+                    logits = model(ids[:, -1:], past_key_values=cache, **last).logits
+            else:
+                logits = model(ids[:, -1:], past_key_values=cache, **last).logits
+        found.append(logits)
+    assert torch.allclose(*found, atol=1e-5)
+    assert not torch.equal(*found)  # or the same kernel ran twice
