@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import nullcontext
 from dataclasses import replace
 from functools import partial
@@ -13,12 +13,13 @@ from typing import TYPE_CHECKING, Any
 import torch
 
 from bakeoff import checkpoint, records
+from bakeoff.batch import collate
 from bakeoff.canaries import Canaries
 from bakeoff.config import CellConfig
 from bakeoff.engine.local import LocalEngine
 from bakeoff.engine.settings import check_engine
 from bakeoff.errors import ConfigError
-from bakeoff.evaluate import achieved_kl, transcripts
+from bakeoff.evaluate import transcripts
 from bakeoff.identity import check_compatible, config_record, require_same_run
 from bakeoff.interfaces import Algorithm, Plan, RewardFunction, RolloutSource, Source
 from bakeoff.journal import Echo, Journal
@@ -28,6 +29,7 @@ from bakeoff.loop import Trainer
 from bakeoff.memory.components import Component
 from bakeoff.memory.owners import weight_tensors
 from bakeoff.memory.tracker import PeakMemory
+from bakeoff.metrics import achieved_kl
 from bakeoff.models.flops import flops_model
 from bakeoff.ranks import Ranks, join_ranks
 from bakeoff.records import Row, RunDirectory
@@ -39,7 +41,7 @@ from bakeoff.rewards.scoring_model import scoring_model
 from bakeoff.rollouts.demonstrations import DemonstrationSource
 from bakeoff.rollouts.mixed import MixedSampler
 from bakeoff.rollouts.sources import LiveSource, PoolSource, RolloutMaker
-from bakeoff.types import Split
+from bakeoff.types import Rollout, Split
 from bakeoff.weight_probe import WeightProbe
 from bakeoff.world import World, autocast_dtype, build_world
 
@@ -279,14 +281,16 @@ class _Run:
                 if evaluator is None:
                     continue
                 found, rollouts = evaluator.records(samples=samples, greedy=True)
-                kl = achieved_kl(
-                    self._engine, rollouts, pad_token_id=self._world.policy.pad_token_id
-                )
+                kl = self._achieved_kl(rollouts)
                 place = {"batch": done, "final": final, **self._ledger.position()}
                 rows += [place | row | {"kl_to_start": kl} for row in found]
                 if evaluator is self._evaluator and (final or not done):
                     shown = [place | row for row in transcripts(rollouts)]
             self._journal.evaluation(rows, shown)
+
+    def _achieved_kl(self, rollouts: Sequence[Rollout]) -> float | None:
+        batch = collate(rollouts, pad_token_id=self._world.policy.pad_token_id)
+        return achieved_kl(self._engine.measure(batch), self._engine.policy_logprobs(batch))
 
     def _save(self, path: Path, done: int) -> None:
         self._engine.save(path)

@@ -6,9 +6,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
-from bakeoff.batch import collate
 from bakeoff.config import SamplingConfig
-from bakeoff.interfaces import Engine, NoiseAddress, Sampler, Verdict, Verifier
+from bakeoff.interfaces import NoiseAddress, Sampler, Verdict, Verifier
 from bakeoff.types import Completion, Prompt, Reward, Rollout, Split
 
 TRANSCRIPTS = 4  # problems whose whole responses are kept
@@ -82,18 +81,6 @@ class Evaluator:
             )
             for completion, verdict in zip(group, group_verdicts, strict=True)
         ]
-
-
-def achieved_kl(engine: Engine, rollouts: Sequence[Rollout], *, pad_token_id: int) -> float | None:
-    """Mean over response tokens of k3 against the start, in nats; None when not measured.
-
-    The rollouts must be the current policy's own: the estimate is of KL(pi_theta || pi_start).
-    """
-    batch = engine.measure(collate(rollouts, pad_token_id=pad_token_id))
-    if batch.start_logprobs is None:
-        return None
-    log_ratio = (batch.start_logprobs - engine.policy_logprobs(batch))[batch.response_mask]
-    return float((log_ratio.expm1() - log_ratio).mean())
 
 
 def transcripts(rollouts: Sequence[Rollout]) -> list[dict[str, Any]]:

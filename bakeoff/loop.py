@@ -23,7 +23,7 @@ from bakeoff.interfaces import (
     UpdateResult,
 )
 from bakeoff.ledger import Ledger
-from bakeoff.metrics import Metrics, batch_metrics
+from bakeoff.metrics import Metrics, achieved_kl, batch_metrics
 from bakeoff.models.flops import FlopsModel
 from bakeoff.ranks import Ranks
 from bakeoff.reward_models.refit import RewardRefit
@@ -32,6 +32,7 @@ from bakeoff.types import Rollout
 from bakeoff.weight_probe import WeightProbe
 
 LIVE = (Source.CURRENT_POLICY, Source.MIXED_POLICY)
+KL_EVERY = 8  # problems of a batch to one whose responses tell the achieved KL
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -130,11 +131,12 @@ class Trainer:
         batch = collate(scored, pad_token_id=self.pad_token_id)
         with ledger.phase("annotate"):
             batch = self.engine.annotate(batch)
+        kl = None
         if plan.source is Source.CURRENT_POLICY:
             self.canaries.watch_collapse(rollouts, batch=index + 1)
             # Samples of another policy would estimate another divergence.
             with ledger.phase("measure"):
-                batch = self.engine.measure(batch)
+                kl = self._achieved_kl(batch)
         critic_only = plan.critic is not None and index < plan.critic.warmup_batches
         with ledger.phase("update"):
             credit = self._credit(batch)
@@ -145,9 +147,15 @@ class Trainer:
         ledger.optimizer_steps += len(updates)
         ledger.trained_tokens += sum(update.trained_tokens for update in updates)
         ledger.flops += self.flops.training(plan, batch, updates, critic_only=critic_only)
-        metrics = batch_metrics(plan, rollouts, batch, credit, updates)
+        metrics = batch_metrics(plan, rollouts, batch, credit, updates) | {"kl_to_start": kl}
         self.canaries.check_metrics(metrics)
         return metrics
+
+    def _achieved_kl(self, batch: TokenBatch) -> float | None:
+        """Of all responses to a few of the problems: the start's pass is there for us alone."""
+        few = torch.unique(batch.groups)[::KL_EVERY]
+        part = self.engine.measure(take(batch, torch.isin(batch.groups, few)))
+        return achieved_kl(part, part.sampler_logprobs)
 
     def _credit(self, batch: TokenBatch) -> Credit:
         credit = self.algorithm.assign_credit(batch)

@@ -25,8 +25,9 @@ def batch_metrics(
 ) -> Metrics:
     """One row of metrics.jsonl; None where a number has no meaning for the method or the batch.
 
-    Token metrics (entropy, KL, ratio, gap) are those of the first optimizer step of the batch,
-    where the policy is still the one that sampled; the clip fraction is the mean over all steps.
+    Token metrics (entropy, KL to the reference, ratio, gap) are those of the first optimizer step
+    of the batch, where the policy is still the one that sampled; the clip fraction is the mean over
+    all steps. The loop adds the KL to the start.
     """
     first = updates[0]
     on_policy = plan.source is Source.CURRENT_POLICY
@@ -40,7 +41,6 @@ def batch_metrics(
         "kept_rollouts": first.kept_rollouts,
         "trained_tokens": sum(update.trained_tokens for update in updates),
         "entropy": means.get("entropy"),
-        "kl_to_start": means.get("kl_to_start"),
         "kl_to_reference": means.get("kl_to_reference"),
         "clip_fraction": _mean(
             u.token_means["clip_fraction"] for u in updates if "clip_fraction" in u.token_means
@@ -52,6 +52,18 @@ def batch_metrics(
         "explained_variance": explained_variance(batch, credit),
         "advantage_std": credit.advantages[batch.response_mask].std(correction=0).item(),
     }
+
+
+def achieved_kl(batch: TokenBatch, logprobs: torch.Tensor) -> float | None:
+    """Mean over response tokens of k3 against the start, in nats; None when not measured.
+
+    k3 is that of http://joschu.net/blog/kl-approx.html. The responses must be drawn from the policy
+    of the [N, T] `logprobs`: the estimate is of KL(pi_theta || pi_start).
+    """
+    if batch.start_logprobs is None:
+        return None
+    log_ratio = (batch.start_logprobs - logprobs)[batch.response_mask]
+    return float((log_ratio.expm1() - log_ratio).mean())
 
 
 def explained_variance(batch: TokenBatch, credit: Credit) -> float | None:

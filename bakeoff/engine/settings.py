@@ -47,9 +47,7 @@ def check_engine(config: CellConfig) -> None:
             )
         return
     if importlib.util.find_spec("deepspeed") is None:
-        raise ConfigError(
-            "engine deepspeed takes the deepspeed package: pip install deepspeed"
-        )
+        raise ConfigError("engine deepspeed takes the deepspeed package: pip install deepspeed")
     if started > 1 and engine.processes not in (1, started):
         raise ConfigError(
             f"a launcher has started {started} processes, but processes is {engine.processes}; "

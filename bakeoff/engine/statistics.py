@@ -43,9 +43,6 @@ class UpdateStatistics:
         tokens = {"entropy": entropy, "ratio_mean": ratio, "sampler_gap": gap} | dict(
             losses.metrics
         )
-        if batch.start_logprobs is not None:
-            log_ratio = batch.start_logprobs - now
-            tokens["kl_to_start"] = torch.expm1(log_ratio) - log_ratio
         for name, values in tokens.items():
             self._sums[name] = self._sums.get(name, 0.0) + values[kept].double().sum().item()
         self._tokens += int(kept.sum())

@@ -165,7 +165,7 @@ class _Stage:
             self._sample(rows)
         batch = self._batch(rows)
         with self._phase("annotate"):
-            batch = _known(self._engine.measure(self._engine.annotate(batch)))
+            batch = _known(self._engine.annotate(batch))
         with self._phase("update"):
             self._update(batch)
         return self._found(batch)
@@ -368,7 +368,7 @@ def largest_layer_bytes(model: PreTrainedModel) -> int:
 
 def _known(batch: TokenBatch) -> TokenBatch:
     """The batch with zeros for annotations, for a method may count by values."""
-    names = ("old_logprobs", "ref_logprobs", "old_values", "start_logprobs")
+    names = ("old_logprobs", "ref_logprobs", "old_values")
     there = [name for name in names if getattr(batch, name) is not None]
     return replace(batch, **{name: batch.sampler_logprobs.clone() for name in there})
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Sequence
-from dataclasses import asdict, dataclass, replace
+from dataclasses import dataclass, fields, replace
 from pathlib import Path
 
 from bakeoff.config import BudgetAxis, BudgetConfig, SamplingConfig
@@ -196,7 +196,7 @@ class PoolSource:
                 if total != before.get(phase, 0.0)
             }
             if self._ranks.first:
-                records = [asdict(rollout) for rollout in rollouts]
+                records = [_record_of(rollout) for rollout in rollouts]
                 row = {"batch": chunk, "seconds": seconds, "rollouts": records}
                 append_lines(self._path, [row])
             groups += _by_group(rollouts)
@@ -264,6 +264,17 @@ def _without_repeats(group: Sequence[Rollout], how: Deduplicate | None) -> list[
     for rollout in group:
         kept.setdefault(key(rollout), rollout)
     return list(kept.values())
+
+
+def _record_of(rollout: Rollout) -> dict[str, object]:
+    # `asdict` would copy every token of every response.
+    return _shallow(rollout) | {
+        name: _shallow(getattr(rollout, name)) for name in ("problem", "completion", "reward")
+    }
+
+
+def _shallow(record: Problem | Completion | Reward | Rollout) -> dict[str, object]:
+    return {field.name: getattr(record, field.name) for field in fields(record)}
 
 
 def _rollout_from_record(record: dict[str, object]) -> Rollout:

@@ -1,6 +1,7 @@
 """The loop against a world small enough to see through: a method that only counts its calls."""
 
 import copy
+import math
 from dataclasses import replace
 
 import pytest
@@ -9,6 +10,7 @@ import torch
 from algorithms import PRESETS
 from algorithms.configs import GRPOConfig, OnlineRFTConfig, PPOConfig, RFTConfig, RLOOConfig
 from algorithms.registry import build
+from bakeoff import loop
 from bakeoff.batch import collate
 from bakeoff.canaries import Canaries
 from bakeoff.config import BudgetAxis, BudgetConfig, SamplingConfig
@@ -224,7 +226,23 @@ def test_only_samples_of_the_policy_itself_measure_its_distance_from_the_start(t
     online = trainer(OnlineRFTConfig(), budget=budget(STEPS, 1))
     ((_, off),), ((_, on),) = offline.train(done=0), online.train(done=0)
     assert off["kl_to_start"] is None
-    assert on["kl_to_start"] is not None
+    assert on["kl_to_start"] == pytest.approx(0, abs=1e-6)
+
+
+def test_every_eighth_problem_tells_the_distance_from_the_start(trainer, rollouts, monkeypatch):
+    # Six groups here; of every second one the responses, all of them, whatever the method keeps.
+    monkeypatch.setattr(loop, "KL_EVERY", 2)
+    run = trainer(OnlineRFTConfig(), budget=budget(STEPS, 1), drawn=rollouts)
+    seen = []
+
+    def measure(batch):
+        seen.append(batch)
+        return replace(batch, start_logprobs=batch.sampler_logprobs - math.log(2))
+
+    monkeypatch.setattr(run.engine, "measure", measure)
+    ((_, metrics),) = run.train(done=0)
+    assert seen[0].groups.tolist() == [0] * 4 + [2] * 4 + [4] * 4
+    assert metrics["kl_to_start"] == pytest.approx(math.log(2) - 1 / 2, rel=1e-5)
 
 
 def test_a_source_that_misses_an_update_is_caught(trainer):

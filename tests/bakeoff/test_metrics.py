@@ -6,8 +6,10 @@ import torch
 from algorithms.configs import OnlineRFTConfig, PPOConfig, RFTConfig
 from algorithms.registry import build
 from bakeoff.batch import Credit, collate
-from bakeoff.interfaces import UpdateResult
-from bakeoff.metrics import batch_metrics, explained_variance
+from bakeoff.config import OptimizerConfig, TrainingConfig
+from bakeoff.engine.local import LocalEngine
+from bakeoff.interfaces import Plan, Source, UpdateResult
+from bakeoff.metrics import achieved_kl, batch_metrics, explained_variance
 
 UPDATE = UpdateResult(
     grad_norm=2.0,
@@ -16,7 +18,7 @@ UPDATE = UpdateResult(
     trained_tokens=9,
     ratio_max=1.5,
     sampler_gap_max=0.1,
-    token_means={"entropy": 0.7, "kl_to_start": 0.2, "ratio_mean": 1.1, "sampler_gap": 0.01},
+    token_means={"entropy": 0.7, "ratio_mean": 1.1, "sampler_gap": 0.01},
 )
 
 
@@ -80,3 +82,31 @@ def test_explained_variance_is_one_for_a_perfect_critic_and_zero_for_a_constant(
     constant = replace(batch, old_values=torch.full_like(returns, 3.0))
     assert explained_variance(constant, credit) == pytest.approx(0, abs=1e-5)
     assert explained_variance(batch, credit) is None
+
+
+def test_the_achieved_kl_is_zero_at_the_start_and_grows_with_a_change(policy, rollouts):
+    engine = LocalEngine(
+        policy,
+        Plan(source=Source.CURRENT_POLICY, group_size=4),
+        optimizer=OptimizerConfig(),
+        training=TrainingConfig(),
+        temperature=1.0,
+        autocast_dtype=None,
+        init_seed=0,
+    )
+    batch = collate(rollouts, pad_token_id=0)
+
+    def measured():
+        return achieved_kl(engine.measure(batch), engine.policy_logprobs(batch))
+
+    assert measured() == pytest.approx(0, abs=1e-9)
+    for parameter in engine.model.parameters():
+        parameter.data *= 1.05
+    kl = measured()
+    log_ratio = engine.measure(batch).start_logprobs - engine.policy_logprobs(batch)
+    expected = [
+        (log_ratio[row, t].exp() - 1 - log_ratio[row, t]).item()
+        for row, t in batch.response_mask.nonzero().tolist()
+    ]
+    assert kl == pytest.approx(sum(expected) / len(expected), rel=1e-4)
+    assert kl > 1e-4

@@ -62,7 +62,7 @@ def test_what_cannot_run_is_refused_before_anything_is_loaded(values, told):
 
 def test_a_missing_package_is_told_with_the_way_to_get_it(monkeypatch):
     monkeypatch.setattr(importlib.util, "find_spec", lambda name: None)
-    with pytest.raises(ConfigError, match=r"pip install 'bakeoff\[deepspeed\]'"):
+    with pytest.raises(ConfigError, match="pip install deepspeed"):
         check_engine(cell(engine="deepspeed"))
     check_engine(cell())
 

@@ -76,7 +76,6 @@ def batch(rollouts):
 def test_a_first_update_has_a_ratio_of_one_and_no_kl(policy, batch, name):
     result = step(lora_engine(policy, METHODS[name]), METHODS[name], batch)
     assert result.ratio_max == pytest.approx(1, abs=1e-4)
-    assert result.token_means["kl_to_start"] == pytest.approx(0, abs=1e-6)
     assert result.grad_norm > 0
 
 
