@@ -6,10 +6,9 @@ import os
 import signal
 import subprocess
 import sys
-import threading
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager, suppress
+from collections.abc import Callable, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -58,9 +57,8 @@ def run_jobs(
     running: dict[Job, subprocess.Popen[bytes]] = {}
     starts: dict[Job, int] = {}
     results: list[JobResult] = []
-    with _interrupts() as raise_interrupt, _ended(running):
+    try:
         while waiting or running:
-            raise_interrupt()
             while waiting and len(running) < workers:
                 job = waiting.pop(0)
                 starts[job] = starts.get(job, 0) + 1
@@ -78,42 +76,9 @@ def run_jobs(
             if on_tick is not None:
                 on_tick(list(running))
             time.sleep(POLL_SECONDS)
-    return results
-
-
-@contextmanager
-def _interrupts() -> Iterator[Callable[[], None]]:
-    """A function that raises KeyboardInterrupt if Ctrl-C was pressed since.
-
-    Python raises it wherever it happens to be: in a finalizer, which swallows it, or in the midst
-    of ending the processes, which would then stay.
-    """
-    pressed = threading.Event()
-
-    def raise_interrupt() -> None:
-        if pressed.is_set():
-            raise KeyboardInterrupt
-
-    # Handlers are the main thread's, and where interrupts are ignored they must stay so.
-    if signal.getsignal(signal.SIGINT) is not signal.default_int_handler or (
-        threading.current_thread() is not threading.main_thread()
-    ):
-        yield raise_interrupt
-        return
-    signal.signal(signal.SIGINT, lambda *_: pressed.set())
-    try:
-        yield raise_interrupt
-        raise_interrupt()
-    finally:
-        signal.signal(signal.SIGINT, signal.default_int_handler)
-
-
-@contextmanager
-def _ended(running: Mapping[Job, subprocess.Popen[bytes]]) -> Iterator[None]:
-    try:
-        yield
     finally:
         _end(list(running.values()))
+    return results
 
 
 def _start(job: Job) -> subprocess.Popen[bytes]:

@@ -1,7 +1,7 @@
 """Less memory without a value model, in numbers: ``python -m benchmarks.memory_claim``.
 
 The predicted peak of methods with and without a critic on one architecture, for full training and
-for LoRA, on one device and with ZeRO-3 over eight. Nothing is allocated and no GPU is needed.
+for LoRA, on one device and with ZeRO over eight. Nothing is allocated and no GPU is needed.
 """
 
 from __future__ import annotations
@@ -46,8 +46,10 @@ PROMPT_TOKENS = 256
 LORA_RANK = 16
 PLACEMENTS: Mapping[str, Placement] = {
     "one device": Placement(),
+    "ZeRO-2 on 8": Placement(zero_stage=2, processes=8),
     "ZeRO-3 on 8": Placement(zero_stage=3, processes=8),
 }
+NOT_WITH_LORA = "ZeRO-3 on 8"  # roles share the weights that it would cut
 
 
 def rehearsed(model: str, arm: str, *, lora_rank: int) -> Rehearsal:
@@ -71,7 +73,11 @@ def row(model: str, arm: str, *, lora_rank: int) -> dict[str, Any]:
         "method": arm,
         "lora_rank": lora_rank,
         "trained_parameters": found.trained_parameters,
-        "placements": {name: _peak(placed(found, how)) for name, how in PLACEMENTS.items()},
+        "placements": {
+            name: _peak(placed(found, how))
+            for name, how in PLACEMENTS.items()
+            if not (lora_rank and name == NOT_WITH_LORA)
+        },
     }
 
 
@@ -82,25 +88,20 @@ def _peak(prediction: Prediction) -> dict[str, Any]:
 
 def markdown(record: Mapping[str, Any]) -> str:
     """The peaks as a table, in GB, each with its share of the first arm's."""
-    places = list(PLACEMENTS)
-    kinds = sorted({row["lora_rank"] for row in record["rows"]})
-    heads = [
-        f"{'full' if not rank else f'LoRA {rank}'}, {place}" for rank in kinds for place in places
-    ]
-    lines = [f"| {' | '.join(['method', *heads])} |", "|---" * (1 + len(heads)) + "|"]
     peaks = {
-        (row["method"], row["lora_rank"], place): row["placements"][place]["peak_bytes"]
+        (row["method"], row["lora_rank"], place): found["peak_bytes"]
         for row in record["rows"]
-        for place in places
+        for place, found in row["placements"].items()
     }
-    for arm in dict.fromkeys(row["method"] for row in record["rows"]):
-        cells = []
-        for rank in kinds:
-            for place in places:
-                first = peaks[next(iter(ARMS)), rank, place]
-                peak = peaks[arm, rank, place]
-                cells.append(f"{peak / 1e9:.1f} ({peak / first:.0%})")
-        lines.append(f"| {' | '.join([arm, *cells])} |")
+    methods = list(dict.fromkeys(method for method, *_ in peaks))
+    columns = sorted({(rank, list(PLACEMENTS).index(place)) for _, rank, place in peaks})
+    places = [(rank, list(PLACEMENTS)[number]) for rank, number in columns]
+    heads = [f"{'full' if not rank else f'LoRA {rank}'}, {place}" for rank, place in places]
+    lines = [f"| {' | '.join(['method', *heads])} |", "|---" * (1 + len(heads)) + "|"]
+    for method in methods:
+        shares = [(peaks[method, *where], peaks[methods[0], *where]) for where in places]
+        cells = [f"{peak / 1e9:.1f} ({peak / first:.0%})" for peak, first in shares]
+        lines.append(f"| {' | '.join([method, *cells])} |")
     return "\n".join(lines)
 
 

@@ -1,4 +1,5 @@
 import os
+import signal
 from pathlib import Path
 
 import pytest
@@ -7,6 +8,10 @@ from hypothesis import settings
 # A shared, noisy machine: how long one example takes says nothing about the code.
 settings.register_profile("bakeoff", deadline=None)
 settings.load_profile("bakeoff")
+
+# A shell ignores interrupts for what it starts in the background, and processes inherit that; tests
+# press Ctrl-C on theirs.
+signal.signal(signal.SIGINT, signal.default_int_handler)
 
 REPOSITORY = Path(__file__).parents[1]
 

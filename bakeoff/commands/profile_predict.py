@@ -90,6 +90,9 @@ def run_prediction(
         "measure_kl": measure_kl,
         "lora_rank": lora or 0,
     }
+    if zero_stage or processes > 1 or offload != "none":
+        values |= {"engine": "deepspeed", "zero_stage": zero_stage or 0, "processes": processes}
+        values["offload"] = None if offload == "none" else offload
     # Everything that can be refused without torch, before it is loaded.
     configs = {name: _config(name, values, methods, group_size=group_size) for name in names}
     from bakeoff.memory.presets import architecture
@@ -114,11 +117,14 @@ def run_prediction(
 def _config(
     name: str, values: Mapping[str, Any], methods: Methods, *, group_size: int | None
 ) -> CellConfig:
+    from bakeoff.engine.settings import check_sharding
     from bakeoff.settings import cell_config
 
     start = methods.method_defaults(name)
     own = {"group_size": group_size} if group_size and hasattr(start, "group_size") else {}
-    return cell_config(name, start, dict(values) | own, where="profile")
+    config = cell_config(name, start, dict(values) | own, where="profile")
+    check_sharding(config)
+    return config
 
 
 def _record(
@@ -182,7 +188,7 @@ def _method(question: _Question, config: CellConfig, methods: Methods) -> dict[s
             str(stage): processes_needed(
                 rehearsal, zero_stage=stage, offload=placement.offload, device_bytes=limit
             )
-            for stage in STAGES
+            for stage in (STAGES[:-1] if config.training.lora_rank else STAGES)
         },
     }
 

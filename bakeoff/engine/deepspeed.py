@@ -43,7 +43,9 @@ from bakeoff.engine.shards import (
 )
 from bakeoff.engine.training import Schedule, Scorer, TrainingEngine, adamw, schedule_of
 from bakeoff.interfaces import Plan, Sampler
+from bakeoff.memory.attribution import claim
 from bakeoff.memory.components import Component
+from bakeoff.memory.owners import weight_tensors
 from bakeoff.models.loading import Policy
 from bakeoff.models.lora import merged_copy
 from bakeoff.ranks import Ranks
@@ -106,7 +108,11 @@ class DeepSpeedEngine(TrainingEngine):
         # A group of its own: in a warm-up of the critic the trunk's optimizer state stands still.
         groups = [trained_parameters(self.model), trained_parameters(self._shared_head)]
         self._trained_policy = self._train(
-            policy_pass, groups, learning_rate=optimizer.learning_rate, scheduled=True
+            policy_pass,
+            groups,
+            learning_rate=optimizer.learning_rate,
+            scheduled=True,
+            gradients=Component.POLICY_GRADIENTS,
         )
         self._register_head(policy_pass)
         self._trained_critic: _DeepSpeedTrained | None = None
@@ -116,6 +122,7 @@ class DeepSpeedEngine(TrainingEngine):
                 [trained_parameters(self._critic)],
                 learning_rate=optimizer.critic_learning_rate or optimizer.learning_rate,
                 scheduled=False,
+                gradients=Component.CRITIC_GRADIENTS,
             )
         # One copy may be both; every rank must meet them in the same order.
         frozen = dict.fromkeys(m for m in (self._reference, self._start) if m is not None)
@@ -139,6 +146,7 @@ class DeepSpeedEngine(TrainingEngine):
         *,
         learning_rate: float,
         scheduled: bool,
+        gradients: Component,
     ) -> _DeepSpeedTrained:
         config = self._optimizer_config
         groups = [group for group in groups if group]
@@ -160,6 +168,7 @@ class DeepSpeedEngine(TrainingEngine):
             [parameter for group in groups for parameter in group],
             schedule=schedule,
             max_grad_norm=config.max_grad_norm,
+            gradients=gradients,
             ranks=self._ranks,
         )
 
@@ -211,6 +220,8 @@ class DeepSpeedEngine(TrainingEngine):
             which: [*tensors, *(own_tensor(t) for t in tensors if hasattr(t, "ds_tensor"))]
             for which, tensors in self._roles.memory_owners([]).items()
         }
+        if self._cuts_weights:
+            owners[Component.POLICY_WEIGHTS] += weight_tensors(self._published)
         owners[Component.POLICY_OPTIMIZER] = self._trained_policy.shards.tensors()
         if self._trained_critic is not None:
             owners[Component.CRITIC_OPTIMIZER] = self._trained_critic.shards.tensors()
@@ -305,9 +316,11 @@ class _DeepSpeedTrained:
         *,
         schedule: Schedule | None,
         max_grad_norm: float,
+        gradients: Component,
         ranks: Ranks,
     ) -> None:
         self._engine = engine
+        self._gradients = gradients
         self._optimizer = optimizer
         self.parameters = parameters
         self.shards = MasterShards(engine, optimizer, ranks)
@@ -327,6 +340,7 @@ class _DeepSpeedTrained:
         # DeepSpeed averages gradients over ranks; the loss weights already sum to 1 over all of
         # them, so undo it.
         self._engine.backward(loss * self._ranks.count, scale_wrt_gas=False)
+        claim(self._gradients, self.shards.gradients(self.parameters))
 
     def step(self, *, idle_trunk: bool) -> float:
         self._idle_trunk = idle_trunk

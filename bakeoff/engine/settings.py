@@ -54,6 +54,17 @@ def check_engine(config: CellConfig) -> None:
             "leave it out"
         )
     _require_problems(max(started, engine.processes), config)
+    check_sharding(config)
+    deepspeed_file(engine)
+
+
+def check_sharding(config: CellConfig) -> None:
+    """Refuses what stage 3 cannot cut.
+
+    Raises:
+        ConfigError: in one line.
+    """
+    engine = config.engine
     if config.training.lora_rank and engine.zero_stage == 3:
         raise ConfigError(
             "lora_rank with zero_stage 3: roles share the weights that it would shard; take "
@@ -64,7 +75,6 @@ def check_engine(config: CellConfig) -> None:
             "compile_model with zero_stage 3: weights come and go inside a layer; take "
             "zero_stage 2 or leave it off"
         )
-    deepspeed_file(engine)
 
 
 def _require_problems(processes: int, config: CellConfig) -> None:

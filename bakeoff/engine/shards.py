@@ -7,7 +7,7 @@ a parameter whose size the ranks do not divide; so the places are read here.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from typing import Any
 
 import torch
@@ -113,10 +113,19 @@ class MasterShards:
             part.copy_(moments[name].flatten()[start : start + count])
 
     def tensors(self) -> list[Tensor]:
-        """Everything this rank holds of masters, moments and reduced gradients."""
+        """Everything this rank holds of masters and moments."""
         masters = [p for p in self._state if isinstance(p, Tensor)]
         found = [t for p in masters for t in self._state[p].values() if isinstance(t, Tensor)]
         return found + (masters if self._stage else [])
+
+    def gradients(self, parameters: Iterable[Tensor]) -> Iterator[Tensor]:
+        """Everything this rank holds of gradients between two passes."""
+        yield from (p.grad for p in parameters if p.grad is not None)
+        if self._stage in (1, 2):
+            kept = [*self._zero.averaged_gradients.values(), *self._zero.all_grad_tensors.values()]
+            yield from (t for tensors in kept if tensors is not None for t in tensors)
+        elif self._stage == 3:
+            yield self._zero.grad_partitions_flat_buffer
 
     def _steps(self, master: Tensor) -> float:
         return float(self._state[master]["step"]) if self._state[master] else 0.0

@@ -1,10 +1,10 @@
 """Where the bytes of a run lie when several processes share them, in closed form.
 
 ZeRO (arXiv:1910.02054v3 section 3, figure 1): stage 1 splits the optimizer's states over the
-processes, stage 2 the gradients too, stage 3 the parameters too, frozen copies among them. Weights,
-gradients and both moments are float32 at every stage, as in the instrument's own engine; mixed
-precision as DeepSpeed has it, 2 + 2 + 12 bytes a parameter, is another split of the same 16.
-Buffers for communication are left out.
+processes, stage 2 the gradients too, stage 3 the parameters too, frozen copies among them. What
+lies where is as in `bakeoff.engine.deepspeed`: weights, gradients and both moments are float32,
+from stage 1 on the optimizer has a float32 master too, and at stage 3 the sampler holds the policy
+whole. Buffers for communication are left out.
 """
 
 from __future__ import annotations
@@ -22,6 +22,8 @@ from bakeoff.memory.moments import COMPONENTS, Moments
 _OPTIMIZER = (Component.POLICY_OPTIMIZER, Component.CRITIC_OPTIMIZER)
 _GRADIENTS = (Component.POLICY_GRADIENTS, Component.CRITIC_GRADIENTS)
 _WEIGHTS = (Component.POLICY_WEIGHTS, Component.CRITIC_WEIGHTS, Component.REFERENCE)
+# An optimizer's bytes from stage 1 on, in those of its two moments: a master is half as much.
+_WITH_MASTERS = 1.5
 
 
 class Offload(Enum):
@@ -66,11 +68,14 @@ class Placement:
             )
 
     def share(self, which: Component) -> float:
-        """Of a component, what one process holds, on its device or in the host's memory."""
-        split = (
-            (which in _OPTIMIZER and self.zero_stage >= 1)
-            or (which in _GRADIENTS and self.zero_stage >= 2)
-            or (which in _WEIGHTS and self.zero_stage >= 3)
+        """Of a component, what one process holds, on its device or in the host's memory.
+
+        In units of what the local engine holds; the sampler's policy is not in it.
+        """
+        if which in _OPTIMIZER and self.zero_stage >= 1:
+            return _WITH_MASTERS / self.processes
+        split = (which in _GRADIENTS and self.zero_stage >= 2) or (
+            which in _WEIGHTS and self.zero_stage >= 3
         )
         return 1 / self.processes if split else 1.0
 
@@ -103,14 +108,18 @@ def place(moments: Moments, placement: Placement, *, largest_layer_bytes: int) -
     """The bytes of a phase on the device and in the host's memory, for one of the processes.
 
     A pass through a model whose weights lie elsewhere needs them a layer at a time: the largest
-    layer, whole, is added to the policy's weights, or all that lies elsewhere if that is less.
+    layer, whole, is added to the policy's weights, or all that lies elsewhere if that is less; and
+    at stage 3 the sampler's policy is.
     """
     device = np.array([_device_share(placement, which) for which in COMPONENTS])
     host = np.array([_host_share(placement, which) for which in COMPONENTS])
     here = moments.scaled(device)
     weights = [COMPONENTS.index(which) for which in _WEIGHTS]
     away = (moments.live - here.live)[:, weights].sum(axis=1)
-    here.live[:, COMPONENTS.index(Component.POLICY_WEIGHTS)] += away.clip(max=largest_layer_bytes)
+    policy = COMPONENTS.index(Component.POLICY_WEIGHTS)
+    here.live[:, policy] += away.clip(max=largest_layer_bytes)
+    if placement.zero_stage == 3:
+        here.live[:, policy] += moments.live[:, policy]
     return Placed(
         device=_by_component(here.highest()), host=_by_component(moments.scaled(host).highest())
     )

@@ -4,26 +4,35 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
+from contextvars import ContextVar
 from typing import Any
 
 import torch
 from torch import Tensor, nn
+from transformers import AttentionInterface
 from transformers.integrations.sdpa_attention import sdpa_attention_forward
-from transformers.modeling_utils import ALL_ATTENTION_FUNCTIONS
 
-SDPA = "sdpa"
+from bakeoff.models.attention import attention
+
 UNPLAIN = ("position_bias", "softcap", "cache")  # options that change what is attended to
+_single_tokens = ContextVar("single tokens attend", default=False)
 
 
 @contextmanager
 def attention_of_single_tokens() -> Iterator[None]:
-    """Models that attend with "sdpa" attend with `attend_from_single_tokens` inside."""
-    before = ALL_ATTENTION_FUNCTIONS[SDPA]
-    ALL_ATTENTION_FUNCTIONS[SDPA] = attend_from_single_tokens
+    """Models that attend with "sdpa" attend with `attend_from_single_tokens` inside.
+
+    In this thread alone: another may train meanwhile.
+    """
+    before = _single_tokens.set(True)
     try:
         yield
     finally:
-        ALL_ATTENTION_FUNCTIONS[SDPA] = before
+        _single_tokens.reset(before)
+
+
+def _attend(*states: Any, **options: Any) -> tuple[Tensor, None]:
+    return (attend_from_single_tokens if _single_tokens.get() else attention)(*states, **options)
 
 
 def attend_from_single_tokens(
@@ -82,3 +91,7 @@ def attend_from_single_tokens(
     else:
         scores += attention_mask
     return (scores.softmax(dim=-1) @ value).reshape(rows, 1, heads, value.shape[-1]), None
+
+
+# In place of the one that it calls outside of `attention_of_single_tokens`.
+AttentionInterface.register("sdpa", _attend)

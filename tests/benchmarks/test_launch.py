@@ -1,4 +1,3 @@
-import os
 import signal
 import time
 from collections.abc import Callable, Sequence
@@ -162,20 +161,6 @@ def test_an_interrupt_leaves_no_process_behind(
     assert len(set(pids)) == 4
     assert_all_end(pids)
     assert not (tmp_path / "started").exists()
-
-
-class InterruptsWhenItGoes:
-    def __del__(self) -> None:
-        os.kill(os.getpid(), signal.SIGINT)
-
-
-def test_an_interrupt_in_a_finalizer_is_not_lost(job: MakeJob) -> None:
-    # Python reports what a finalizer raises, and goes on.
-    things = [InterruptsWhenItGoes()]
-    with pytest.raises(KeyboardInterrupt):
-        run_jobs(
-            [job("one", "import time; time.sleep(99)")], workers=1, on_tick=lambda _: things.clear()
-        )
 
 
 def test_a_job_that_ignores_the_polite_signal_is_killed(

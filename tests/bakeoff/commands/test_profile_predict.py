@@ -34,8 +34,8 @@ def test_the_record_holds_what_the_tables_show(tmp_path: Path, capsys) -> None:
     for phase in phases.values():
         assert phase["device_bytes"] == sum(phase["components"].values())
         assert phase["host_bytes"] == sum(phase["host_components"].values())
-    # Both moments of 108,096 parameters, a step counter for each of 20 tensors, a fourth of it.
-    assert phases["update"]["host_components"]["policy optimizer"] == 2 * 108_096 + 20
+    # Masters and both moments of 108,096 parameters, and counters of 20 tensors; a fourth of it.
+    assert phases["update"]["host_components"]["policy optimizer"] == 3 * 108_096 + 30
     assert grpo["peak_bytes"] == max(phase["device_bytes"] for phase in phases.values())
     assert grpo["fits"] is True
     assert grpo["largest_micro_batch_tokens"] > 1_000_000
@@ -50,6 +50,13 @@ def test_without_a_device_nothing_is_asked_of_it() -> None:
     record = run_prediction(["online_rft"], methods=methods, model="builtin", **SHORT)
     assert record["device_bytes"] is None
     assert set(record["methods"]["online_rft"]) & {"fits", "processes_needed"} == set()
+
+
+def test_adapters_have_no_stage_three() -> None:
+    record = run_prediction(
+        ["online_rft"], methods=methods, model="builtin", lora=4, device_bytes=80e9, **SHORT
+    )
+    assert set(record["methods"]["online_rft"]["processes_needed"]) == {"0", "1", "2"}
 
 
 def test_positions_beyond_the_models_are_told(capsys) -> None:
@@ -70,6 +77,7 @@ def test_positions_beyond_the_models_are_told(capsys) -> None:
         (["grpo"], {"device_bytes": 0.0}, "device_bytes must be above 0"),
         (["grpo"], {"out": Path("folder")}, "--out is for what was measured"),
         (["grpo"], {"offload": "parameters"}, "takes zero_stage 3, got 0"),
+        (["grpo"], {"lora": 4, "zero_stage": 3}, "take zero_stage 2"),
         (["grpo"], {"model": "none.json"}, "does not exist; give a config.json or a preset"),
     ],
 )

@@ -1,3 +1,6 @@
+from concurrent.futures import ThreadPoolExecutor
+from threading import Barrier
+
 import pytest
 import torch
 from hypothesis import given
@@ -9,6 +12,7 @@ from transformers.modeling_utils import ALL_ATTENTION_FUNCTIONS
 from bakeoff.config import SamplingConfig
 from bakeoff.interfaces import NoiseAddress
 from bakeoff.models.loading import Policy
+from bakeoff.rollouts import attention as rollouts_attention
 from bakeoff.rollouts.attention import attend_from_single_tokens, attention_of_single_tokens
 from bakeoff.rollouts.cache import growing_cache
 from bakeoff.rollouts.prefill import left_padded
@@ -83,12 +87,37 @@ def test_a_capped_score_is_refused_as_by_the_fused_kernel():
         attend_from_single_tokens(Layer(3), query, key, value, None, softcap=30.0)
 
 
-def test_models_attend_as_before_after_an_error():
-    before = ALL_ATTENTION_FUNCTIONS["sdpa"]
+@pytest.fixture
+def answers(monkeypatch):
+    """Who answers when a model attends now."""
+    monkeypatch.setattr(rollouts_attention, "attend_from_single_tokens", lambda: "single")
+    monkeypatch.setattr(rollouts_attention, "attention", lambda: "usual")
+    return ALL_ATTENTION_FUNCTIONS["sdpa"]
+
+
+def test_models_attend_as_before_after_an_error(answers):
     with pytest.raises(RuntimeError), attention_of_single_tokens():
-        assert ALL_ATTENTION_FUNCTIONS["sdpa"] is attend_from_single_tokens
+        assert answers() == "single"
         raise RuntimeError
-    assert ALL_ATTENTION_FUNCTIONS["sdpa"] is before
+    assert answers() == "usual"
+
+
+def test_what_one_thread_samples_is_nothing_to_another(answers):
+    # The first to begin is the first to end.
+    began, ended = Barrier(2, timeout=60), Barrier(2, timeout=60)
+
+    def sample(first):
+        with attention_of_single_tokens():
+            began.wait()
+            if not first:
+                ended.wait()
+        if first:
+            ended.wait()
+        return answers()
+
+    with ThreadPoolExecutor(2) as pool:
+        assert list(pool.map(sample, [True, False])) == ["usual", "usual"]
+    assert answers() == "usual"
 
 
 FAMILIES = [
