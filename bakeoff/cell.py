@@ -158,10 +158,20 @@ class _Run:
             reward = load_reward(config.reward, world.reward_context())
             prompts = world.training_prompts()
         self._ledger.watch(self._engine.memory_owners)
-        self._ledger.watch(lambda: {Component.REWARD_MODEL: weight_tensors(scoring_model(reward))})
         _require_rewards(algorithm.plan, reward)
-        judged = reward if world.ranks.count == 1 else RewardedOnce(reward, world.ranks)
         self._refit = build_refit(algorithm.plan.iteration, reward, world, self._ledger)
+        reward_model = scoring_model(reward)
+        # One that is refitted is trained whole on every rank.
+        cut = (
+            reward_model is not None
+            and self._refit is None
+            and self._engine.cut_reward_model(reward_model)
+        )
+        if not cut:
+            self._ledger.watch(lambda: {Component.REWARD_MODEL: weight_tensors(reward_model)})
+        judged: RewardFunction = reward
+        if world.ranks.count > 1:
+            judged = RewardedOnce(reward, world.ranks, together=cut)
         maker = RolloutMaker(
             prompts=prompts,
             sampler=world.shared_sampler,
@@ -210,7 +220,7 @@ class _Run:
             ),
             seeds=world.seeds,
             pad_token_id=world.policy.pad_token_id,
-            reward_model=scoring_model(reward),
+            reward_model=None if cut else reward_model,
             refit=self._refit,
         )
 

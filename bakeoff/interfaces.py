@@ -6,7 +6,7 @@ from enum import Enum
 from pathlib import Path
 from typing import Protocol
 
-from torch import Tensor
+from torch import Tensor, nn
 from transformers import PreTrainedModel
 
 from bakeoff.batch import Credit, Outputs, TokenBatch, TokenLosses
@@ -309,6 +309,14 @@ class Engine(Protocol):
 
     def frozen_checksums(self) -> Mapping[str, int]:
         """A checksum of every frozen copy by its name; only `refresh_reference` changes one."""
+        ...
+
+    def cut_reward_model(self, model: nn.Module) -> bool:
+        """Cuts a frozen reward model over the ranks, if it cuts frozen weights; whether it has.
+
+        Afterwards all ranks must call the model together, and the engine has its checksum and its
+        memory.
+        """
         ...
 
     def memory_owners(self) -> Mapping[Component, Iterable[Tensor]]:

@@ -77,6 +77,7 @@ class DeepSpeedEngine(TrainingEngine):
         _require_group()
         self._settings = settings
         self._cuts_weights = settings.zero_stage == 3
+        self._reward_model: nn.Module | None = None
         if self._cuts_weights:
             # The model that was loaded stays whole: it is what the sampler holds.
             self._published = policy.model.requires_grad_(False)
@@ -114,7 +115,7 @@ class DeepSpeedEngine(TrainingEngine):
             scheduled=True,
             gradients=Component.POLICY_GRADIENTS,
         )
-        self._register_head(policy_pass)
+        self._register_head(policy_pass, self.model)
         self._trained_critic: _DeepSpeedTrained | None = None
         if self._critic is not None:
             self._trained_critic = self._train(
@@ -179,24 +180,31 @@ class DeepSpeedEngine(TrainingEngine):
             **self._casts,
         )
         if self._cuts_weights:
-            settings = deepspeed_settings(
-                self._settings,
-                self._optimizer_config,
-                ranks=self._ranks.count,
-                trained_weights=0,
-            )
-            settings["zero_optimization"].pop("offload_optimizer", None)
-            engine, *_ = deepspeed.initialize(model=score, config=settings)
-            self._register_head(score)
-            scorer: Scorer = engine
-            return scorer
+            self._cut(score)
+            self._register_head(score, model)
         return score
 
-    def _register_head(self, policy_pass: PolicyPass) -> None:
-        """The output head's weights are read in tiles, without calling it."""
+    def cut_reward_model(self, model: nn.Module) -> bool:
+        if not self._cuts_weights:
+            return False
+        self._cut(model.requires_grad_(False))
+        self._register_head(model, model.backbone)
+        self._reward_model = model
+        return True
+
+    def _cut(self, module: nn.Module) -> None:
+        """Cuts frozen weights in place; calling the module gathers them a layer at a time."""
+        settings = deepspeed_settings(
+            self._settings, self._optimizer_config, ranks=self._ranks.count, trained_weights=0
+        )
+        settings["zero_optimization"].pop("offload_optimizer", None)
+        deepspeed.initialize(model=module, config=settings)
+
+    def _register_head(self, reader: nn.Module, model: Any) -> None:
+        """The output head's weights are read without calling it."""
         if self._cuts_weights:
-            for parameter in policy_pass.model.get_output_embeddings().parameters():
-                deepspeed.zero.register_external_parameter(policy_pass, parameter)
+            for parameter in model.get_output_embeddings().parameters():
+                deepspeed.zero.register_external_parameter(reader, parameter)
 
     def refresh_reference(self) -> None:
         if not self._cuts_weights:
@@ -208,7 +216,9 @@ class DeepSpeedEngine(TrainingEngine):
             put_whole(tensor, whole(live[name], self._ranks), self._ranks)
 
     def frozen_checksums(self) -> dict[str, int]:
-        found = self._roles.frozen()
+        found = dict(self._roles.frozen())
+        if self._reward_model is not None:
+            found["reward model"] = self._reward_model
         if not self._cuts_weights:
             return {name: weights_checksum(module) for name, module in found.items()}
         own = {name: shards_checksum(m.parameters(), self._ranks) for name, m in found.items()}
@@ -216,9 +226,11 @@ class DeepSpeedEngine(TrainingEngine):
         return {name: sum(one[name] for one in everybody) % 2**64 for name in own}
 
     def memory_owners(self) -> Mapping[Component, list[Tensor]]:
+        held = dict(self._roles.memory_owners([]))
+        held[Component.REWARD_MODEL] = weight_tensors(self._reward_model)
         owners = {
             which: [*tensors, *(own_tensor(t) for t in tensors if hasattr(t, "ds_tensor"))]
-            for which, tensors in self._roles.memory_owners([]).items()
+            for which, tensors in held.items()
         }
         if self._cuts_weights:
             owners[Component.POLICY_WEIGHTS] += weight_tensors(self._published)

@@ -297,6 +297,9 @@ class TrainingEngine(ABC):
             return self.trained_critic(batch, Ask.VALUES)
         return present(self.trained_policy(batch, Ask.VALUES)[2], "values")
 
+    def cut_reward_model(self, model: nn.Module) -> bool:
+        return False
+
     @abstractmethod
     def save(self, directory: Path) -> None:
         """Write every weight, optimizer state and schedule, as safetensors and JSON."""

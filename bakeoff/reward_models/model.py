@@ -65,7 +65,8 @@ class LikelihoodHead(nn.Module):
     def __init__(self, hidden: int) -> None:
         super().__init__()
         self.value = ValueHead(hidden, CriticHead.ZEROS, seed=0)
-        self.scale = nn.Parameter(torch.ones(()))
+        # One place and not none: DeepSpeed cannot send what has no dimension.
+        self.scale = nn.Parameter(torch.ones(1))
 
     def forward(self, hidden: Tensor, logprobs: Tensor) -> Tensor:
         """[N, L] log-odds of the states [N, L, H] and of log-probabilities [N, L] in nats."""

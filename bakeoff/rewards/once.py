@@ -10,11 +10,19 @@ from bakeoff.types import Completion, Problem, Prompt, Reward
 
 
 class RewardedOnce:
-    """What a reward says on the first rank."""
+    """What a reward says on the first rank.
 
-    def __init__(self, reward: RewardFunction, ranks: Ranks) -> None:
+    Args:
+        reward: this rank's own.
+        ranks: that ask together.
+        together: whether all must score, for they share a model's weights; the first one's word
+            counts all the same.
+    """
+
+    def __init__(self, reward: RewardFunction, ranks: Ranks, *, together: bool = False) -> None:
         self._reward = reward
         self._ranks = ranks
+        self._together = together
 
     @property
     def scores_steps(self) -> bool:
@@ -26,6 +34,9 @@ class RewardedOnce:
 
     def score(self, prompts: Sequence[Prompt], completions: Sequence[Completion]) -> list[Reward]:
         """The same on every rank; a meeting of all ranks."""
+        if self._together:
+            own = self._reward.score(prompts, completions)
+            return self._ranks.once(lambda: own)
         return self._ranks.once(lambda: self._reward.score(prompts, completions))
 
 

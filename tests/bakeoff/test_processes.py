@@ -9,9 +9,14 @@ import psutil
 import pytest
 from safetensors.torch import load_file
 
+from bakeoff.config import ModelConfig
 from bakeoff.errors import ConfigError
+from bakeoff.models.loading import load_policy
 from bakeoff.processes import FAILURES, failures_told, is_rank
 from bakeoff.records import RunDirectory, read_json, read_lines
+from bakeoff.reward_models.folder import RewardHead, RewardKind
+from bakeoff.reward_models.model import new_reward_model, save_reward_model
+from bakeoff.tasks.arithmetic_task import ArithmeticTask
 
 ROOT = Path(__file__).parents[2]
 PARENT = """
@@ -175,8 +180,10 @@ CELL = {
     "ood_problems": 0,
     "budget_axis": "optimizer_steps",
     "budget": 8,
-    "critic_warmup_batches": 1,
 }
+
+
+WARM_UP = {"critic_warmup_batches": 1}
 
 
 def train(out: Path, **flags: object) -> list[str]:
@@ -191,9 +198,11 @@ def environment() -> dict[str, str]:
 @pytest.mark.slow
 def test_a_cell_that_loses_a_rank_ends_as_one_and_goes_on_elsewhere_to_the_same_end(tmp_path):
     """Killed on two processes at stage 3, finished on the local engine, beside one never killed."""
-    straight = subprocess.Popen(train(tmp_path / "straight"), cwd=ROOT, env=environment())
+    straight = subprocess.Popen(
+        train(tmp_path / "straight", **WARM_UP), cwd=ROOT, env=environment()
+    )
     killed = subprocess.Popen(
-        train(tmp_path / "killed", engine="deepspeed", processes=2, zero_stage=3),
+        train(tmp_path / "killed", engine="deepspeed", processes=2, zero_stage=3, **WARM_UP),
         cwd=ROOT,
         env=environment(),
         stderr=subprocess.PIPE,
@@ -212,7 +221,7 @@ def test_a_cell_that_loses_a_rank_ends_as_one_and_goes_on_elsewhere_to_the_same_
     assert errors.endswith("bakeoff: rank 1 was ended by SIGKILL\n")
     assert_all_end([one.pid for one in everybody])
 
-    subprocess.run(train(tmp_path / "killed"), cwd=ROOT, env=environment(), check=True)
+    subprocess.run(train(tmp_path / "killed", **WARM_UP), cwd=ROOT, env=environment(), check=True)
     assert straight.wait(timeout=300) == 0
     one, other = (RunDirectory(tmp_path / name) for name in ("straight", "killed"))
     assert (one.state, other.state) == ("finished", "finished")
@@ -230,6 +239,42 @@ def test_a_cell_that_loses_a_rank_ends_as_one_and_goes_on_elsewhere_to_the_same_
     for name, weight in policies[0].items():
         assert (weight - policies[1][name]).abs().max() < 1e-4, name
     assert read_json(other.ledger)["rollouts"] == read_json(one.ledger)["rollouts"] == 8 * 16
+
+
+@pytest.mark.slow
+def test_a_reward_model_that_two_processes_share_says_what_a_whole_one_says(tmp_path):
+    config = ModelConfig()
+    loaded = new_reward_model(
+        load_policy(config, init_seed=0),
+        kind=RewardKind.PROCESS,
+        head=RewardHead.LIKELIHOOD,  # reads the output head's weights without calling it
+        config=config,
+        instruction=ArithmeticTask.instruction,
+        init_seed=0,
+    )
+    folder = tmp_path / "reward-model"
+    folder.mkdir()
+    save_reward_model(loaded, folder, info=loaded.info)
+    small = {"method": "grpo_process", "reward": "model", "reward_model": folder, "budget": 2}
+    layouts = {"one": {}, "two": {"engine": "deepspeed", "processes": 2, "zero_stage": 3}}
+    cells = [
+        subprocess.Popen(
+            train(tmp_path / name, **small | {"checkpoint_every": 0} | layout),
+            cwd=ROOT,
+            env=environment(),
+        )
+        for name, layout in layouts.items()
+    ]
+    assert [cell.wait(timeout=300) for cell in cells] == [0, 0]
+    runs = [RunDirectory(tmp_path / name) for name in layouts]
+    one, two = ([row["reward"] for row in read_lines(run.metrics)] for run in runs)
+    assert one == pytest.approx(two, abs=1e-5)
+    assert len(set(one)) == 2
+    ledgers = [read_json(run.ledger) for run in runs]
+    assert len({ledger["reward_model_tokens"] for ledger in ledgers}) == 1
+    # Weights that are cut, in the phases of the second batch; the head's few stay whole.
+    whole, cut = (one["peak_components"]["sample"]["reward model"] for one in ledgers)
+    assert whole / 2 <= cut < 0.75 * whole
 
 
 @pytest.mark.slow
