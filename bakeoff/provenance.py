@@ -4,9 +4,12 @@ from __future__ import annotations
 
 import os
 import platform
+import shlex
 import subprocess
+import sys
 from importlib import metadata
 from pathlib import Path
+from typing import Any
 
 PACKAGES = ("bakeoff", "torch", "transformers", "datasets", "math-verify", "numpy", "scipy")
 
@@ -30,6 +33,17 @@ def git_revision() -> str:
         return commit + ("+" if _git(folder, "status", "--porcelain", "-uno") else "")
     except (OSError, subprocess.CalledProcessError):
         return "unknown"
+
+
+def measured_by(benchmark: str) -> dict[str, Any]:
+    """How a result's record begins: the benchmark and its command line, on what, of what."""
+    return {
+        "benchmark": benchmark,
+        "command": shlex.join(["python", "-m", f"benchmarks.{benchmark}", *sys.argv[1:]]),
+        "machine": machine(),
+        "git_revision": git_revision(),
+        "versions": versions(),
+    }
 
 
 def machine() -> str:

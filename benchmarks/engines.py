@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import json
 import os
-import shlex
 import statistics
 import subprocess
 import sys
@@ -24,7 +23,7 @@ import click
 from rich.console import Console
 from rich.table import Table
 
-from bakeoff.provenance import git_revision, machine, versions
+from bakeoff.provenance import git_revision, machine, measured_by
 from bakeoff.records import RunDirectory, read_json, read_lines, write_json
 from benchmarks.cells import write_settings
 from benchmarks.suite import Cell, choose_methods, load_suite, matrix
@@ -167,11 +166,7 @@ def main(
             local = runs[LAYOUTS[0]]
             found[arm] = [row_of(layout, of, local) for layout, of in runs.items()]
     record = {
-        "benchmark": "engines",
-        "command": shlex.join(["python", "-m", "benchmarks.engines", *sys.argv[1:]]),
-        "machine": machine(),
-        "git_revision": git_revision(),
-        "versions": versions(),
+        **measured_by("engines"),
         "threads": threads,
         "load_before": load,
         "batches": batches,

@@ -23,7 +23,7 @@ from rich.console import Console
 from rich.table import Table
 
 from bakeoff.grading import Tally, grade
-from bakeoff.provenance import git_revision, machine, versions
+from bakeoff.provenance import git_revision, machine, measured_by
 from bakeoff.records import write_json
 from bakeoff.tasks.corpora import CORPORA
 from bakeoff.tasks.text_task import TextTask
@@ -201,10 +201,7 @@ def main(json_file: Path | None) -> None:
     Console().print(table)
     if json_file is not None:
         record = {
-            "benchmark": "grading",
-            "machine": machine(),
-            "git_revision": git_revision(),
-            "versions": versions(),
+            **measured_by("grading"),
             "workers": workers,
             "load_before": load,
             "responses_per_second": {task: asdict(one) for task, one in found.items()},

@@ -7,8 +7,6 @@ for LoRA, on one device and with ZeRO over eight. Nothing is allocated and no GP
 from __future__ import annotations
 
 import json
-import shlex
-import sys
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -19,7 +17,7 @@ from bakeoff.memory.placement import Placement
 from bakeoff.memory.predictor import Prediction, placed
 from bakeoff.memory.presets import architecture
 from bakeoff.memory.rehearsal import Rehearsal, Workload, rehearse
-from bakeoff.provenance import git_revision, versions
+from bakeoff.provenance import measured_by
 from bakeoff.records import write_json
 from bakeoff.settings import cell_config, method_config
 from benchmarks.methods import build_method, method_defaults
@@ -117,10 +115,7 @@ def main(model: str, as_json: bool, out: Path | None) -> None:
             click.echo(f"{arm}, LoRA rank {lora_rank}", err=True)
             rows.append(row(model, arm, lora_rank=lora_rank))
     record = {
-        "benchmark": "memory_claim",
-        "command": shlex.join(["python", "-m", "benchmarks.memory_claim", *sys.argv[1:]]),
-        "git_revision": git_revision(),
-        "versions": versions(),
+        **measured_by("memory_claim"),
         "model": model,
         "settings": dict(SETTINGS) | {"prompt_tokens": PROMPT_TOKENS},
         "rows": rows,

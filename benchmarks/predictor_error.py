@@ -11,8 +11,6 @@ from __future__ import annotations
 import json
 import multiprocessing
 import os
-import shlex
-import sys
 import tempfile
 from collections.abc import Callable, Mapping
 from concurrent.futures import ProcessPoolExecutor
@@ -35,7 +33,7 @@ from bakeoff.memory.rehearsal import Workload
 from bakeoff.models import builtin
 from bakeoff.models.loading import model_config
 from bakeoff.models.prompts import PromptFormat
-from bakeoff.provenance import git_revision, machine, versions
+from bakeoff.provenance import measured_by
 from bakeoff.records import write_json
 from bakeoff.rollouts.sampler import TransformersSampler
 from bakeoff.settings import cell_config, method_config
@@ -215,11 +213,7 @@ def main(methods: str, sizes: str, as_json: bool, out: Path | None) -> None:
             click.echo(f"{arm} at {size}", err=True)
             rows.append(compare(arm, size))
     record = {
-        "benchmark": "predictor_error",
-        "command": shlex.join(["python", "-m", "benchmarks.predictor_error", *sys.argv[1:]]),
-        "machine": machine(),
-        "git_revision": git_revision(),
-        "versions": versions(),
+        **measured_by("predictor_error"),
         "load_before": load,
         "settings": dict(SETTINGS) | {"group_size": 8, "batches": BATCHES},
         "largest_error": max(abs(row["whole"]["error"]) for row in rows),

@@ -8,7 +8,6 @@ one moment. Pages that they share count once for each, so that the memory is an 
 from __future__ import annotations
 
 import os
-import shlex
 import statistics
 import subprocess
 import sys
@@ -24,7 +23,7 @@ from rich.console import Console
 from rich.table import Table
 
 from bakeoff.errors import BakeoffError
-from bakeoff.provenance import git_revision, machine, versions
+from bakeoff.provenance import git_revision, machine, measured_by
 from bakeoff.records import write_json
 from benchmarks.synthetic_study import Size, write_study
 
@@ -105,11 +104,7 @@ def main(cells: int, rows: int, json_file: Path | None, out: Path | None) -> Non
     except BakeoffError as error:
         raise click.ClickException(str(error)) from None
     record = {
-        "benchmark": "report_scale",
-        "command": shlex.join(["python", "-m", "benchmarks.report_scale", *sys.argv[1:]]),
-        "machine": machine(),
-        "git_revision": git_revision(),
-        "versions": versions(),
+        **measured_by("report_scale"),
         "load_before": load,
         "size": asdict(size) | {"cells": size.cells, "metric_rows": size.cells * size.rows},
         "runs": [asdict(run) for run in runs],

@@ -11,10 +11,7 @@ from __future__ import annotations
 import copy
 import json
 import os
-import shlex
 import statistics
-import sys
-import tempfile
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
@@ -32,7 +29,7 @@ from bakeoff.errors import BakeoffError
 from bakeoff.interfaces import NoiseAddress
 from bakeoff.models.loading import Policy, load_policy
 from bakeoff.models.prompts import PromptFormat
-from bakeoff.provenance import git_revision, machine, versions
+from bakeoff.provenance import git_revision, machine, measured_by
 from bakeoff.records import write_json
 from bakeoff.rollouts.prefill import left_padded, prompt_cuts
 from bakeoff.rollouts.sampler import TransformersSampler
@@ -40,8 +37,7 @@ from bakeoff.tasks import arithmetic
 from bakeoff.tasks.arithmetic_task import ArithmeticTask
 from bakeoff.types import Prompt, Split
 from benchmarks.against_peers.comparison import spread
-from benchmarks.against_peers.material import write_model
-from benchmarks.workbench import Shape, shape_prompts
+from benchmarks.workbench import Shape, shape_policy, shape_prompts
 
 ROWS = 256
 OTHER_ROWS = 64
@@ -236,15 +232,7 @@ def measure(
 
 def llama_workload(shape: Shape, *, device: str = "cpu") -> Workload:
     """The model of the comparison with other frameworks; it ends about once in its vocabulary."""
-    with tempfile.TemporaryDirectory() as folder:
-        parameters = write_model(
-            Path(folder),
-            vocabulary=shape.vocabulary,
-            hidden_size=shape.hidden_size,
-            layers=shape.layers,
-            ends=shape.ends,
-        )
-        policy = load_policy(ModelConfig(model=folder, device=device), init_seed=0)
+    policy, parameters = shape_policy(shape, device=device)
     lengths = "lengths that differ" if shape.ends else "full length"
     return Workload(
         name=f"Llama of {parameters:,} parameters, {lengths}",
@@ -331,11 +319,7 @@ def main(
     works = [WORKLOADS[name](device) for name in chosen or WORKLOADS]
     found = {work.name: measure(work, rounds=rounds) for work in works}
     record = {
-        "benchmark": "sampling",
-        "command": shlex.join(["python", "-m", "benchmarks.sampling", *sys.argv[1:]]),
-        "machine": machine(),
-        "git_revision": git_revision(),
-        "versions": versions(),
+        **measured_by("sampling"),
         "threads": threads,
         "device": device,
         "load_before": load,

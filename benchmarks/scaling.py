@@ -8,9 +8,7 @@ measured in turn, round after round, so that a slow minute of the machine falls 
 from __future__ import annotations
 
 import os
-import shlex
 import statistics
-import sys
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
@@ -22,7 +20,7 @@ from rich.console import Console
 from rich.table import Table
 
 from bakeoff.memory.attribution import AllocationTracker
-from bakeoff.provenance import git_revision, machine, versions
+from bakeoff.provenance import git_revision, machine, measured_by
 from bakeoff.records import write_json
 from benchmarks.workbench import Shape, Workbench, workbench
 
@@ -175,11 +173,7 @@ def main(rounds: int, chosen: tuple[str, ...], json_file: Path | None, figure: P
         draw(points, figure)
     if json_file is not None:
         record = {
-            "benchmark": "scaling",
-            "command": shlex.join(["python", "-m", "benchmarks.scaling", *sys.argv[1:]]),
-            "machine": machine(),
-            "git_revision": git_revision(),
-            "versions": versions(),
+            **measured_by("scaling"),
             "load_before": load,
             "middle": asdict(MIDDLE),
             "points": [asdict(point) for point in points],

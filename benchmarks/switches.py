@@ -7,9 +7,7 @@ bytes that tensors took in a separate pass that counts them. Ratios are of runs 
 from __future__ import annotations
 
 import os
-import shlex
 import statistics
-import sys
 import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import AbstractContextManager, contextmanager, nullcontext
@@ -30,7 +28,7 @@ from bakeoff.config import TrainingConfig
 from bakeoff.engine import local
 from bakeoff.memory.attribution import AllocationTracker
 from bakeoff.packing import Packed, pack
-from bakeoff.provenance import git_revision, machine, versions
+from bakeoff.provenance import git_revision, machine, measured_by
 from bakeoff.records import write_json
 from bakeoff.rollouts import sampler
 from benchmarks.workbench import Shape, Workbench, workbench
@@ -308,11 +306,7 @@ def main(rounds: int, threads: int, json_file: Path | None) -> None:
     Console(width=140).print(table)
     if json_file is not None:
         record = {
-            "benchmark": "switches",
-            "command": shlex.join(["python", "-m", "benchmarks.switches", *sys.argv[1:]]),
-            "machine": machine(),
-            "git_revision": git_revision(),
-            "versions": versions(),
+            **measured_by("switches"),
             "threads": threads,
             "load_before": load,
             "switches": rows,

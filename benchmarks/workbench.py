@@ -101,15 +101,7 @@ def workbench(
     device: str = "cpu",
 ) -> Workbench:
     """A method at work on a model of a shape; the same shape has the same weights and prompts."""
-    with tempfile.TemporaryDirectory() as folder:
-        parameters = write_model(
-            Path(folder),
-            vocabulary=shape.vocabulary,
-            hidden_size=shape.hidden_size,
-            layers=shape.layers,
-            ends=shape.ends,
-        )
-        policy = load_policy(ModelConfig(model=folder, device=device), init_seed=0)
+    policy, parameters = shape_policy(shape, device=device)
     algorithm = build_method(method_defaults(method))
     engine = LocalEngine(
         policy,
@@ -129,6 +121,19 @@ def workbench(
         algorithm=algorithm,
         prompts=shape_prompts(shape),
     )
+
+
+def shape_policy(shape: Shape, *, device: str = "cpu") -> tuple[Policy, int]:
+    """The model of a shape and the number of its parameters."""
+    with tempfile.TemporaryDirectory() as folder:
+        parameters = write_model(
+            Path(folder),
+            vocabulary=shape.vocabulary,
+            hidden_size=shape.hidden_size,
+            layers=shape.layers,
+            ends=shape.ends,
+        )
+        return load_policy(ModelConfig(model=folder, device=device), init_seed=0), parameters
 
 
 def shape_prompts(shape: Shape) -> list[Prompt]:

@@ -9,8 +9,6 @@ from __future__ import annotations
 
 import json
 import os
-import shlex
-import sys
 import tempfile
 from dataclasses import asdict, replace
 from pathlib import Path
@@ -21,7 +19,7 @@ from rich.console import Console
 from rich.table import Table
 
 from bakeoff.errors import BakeoffError
-from bakeoff.provenance import git_revision, machine, versions
+from bakeoff.provenance import measured_by
 from bakeoff.records import write_json
 from benchmarks.against_peers import environments
 from benchmarks.against_peers.child import WARM_UP
@@ -145,11 +143,7 @@ def main(
         )
     say = Console(stderr=True).print
     record: dict[str, Any] = {
-        "benchmark": "against_peers",
-        "command": shlex.join(["python", "-m", "benchmarks.against_peers", *sys.argv[1:]]),
-        "machine": machine(),
-        "git_revision": git_revision(),
-        "versions": versions(),
+        **measured_by("against_peers"),
         "load_before": round(os.getloadavg()[0], 2),
         "rounds": rounds,
         "comparisons": [],
