@@ -7,7 +7,6 @@ micro-batches, and the same files on disk. Only where the numbers lie is DeepSpe
 from __future__ import annotations
 
 import copy
-import math
 import os
 import warnings
 from collections.abc import Callable, Iterable, Mapping
@@ -26,24 +25,22 @@ from torch import distributed as dist
 from transformers import PreTrainedModel
 
 from bakeoff import checkpoint
-from bakeoff.batch import TokenBatch, present
+from bakeoff.batch import present
 from bakeoff.checkpoint import raw_tensors
 from bakeoff.checksums import weights_checksum
 from bakeoff.config import EngineConfig, OptimizerConfig, TrainingConfig
+from bakeoff.engine.deepspeed_trained import DeepSpeedTrained
 from bakeoff.engine.roles import trained_parameters
-from bakeoff.engine.scoring import Ask, CriticPass, PolicyPass
+from bakeoff.engine.scoring import CriticPass, PolicyPass
 from bakeoff.engine.settings import deepspeed_settings
 from bakeoff.engine.shards import (
-    MasterShards,
     own_tensor,
     put_whole,
     shards_checksum,
-    weights_norm,
     whole,
 )
-from bakeoff.engine.training import Schedule, Scorer, TrainingEngine, adamw, schedule_of
+from bakeoff.engine.training import Scorer, TrainingEngine, adamw, schedule_of
 from bakeoff.interfaces import Plan, Sampler
-from bakeoff.memory.attribution import claim
 from bakeoff.memory.components import Component
 from bakeoff.memory.owners import weight_tensors
 from bakeoff.models.loading import Policy
@@ -116,7 +113,7 @@ class DeepSpeedEngine(TrainingEngine):
             gradients=Component.POLICY_GRADIENTS,
         )
         self._register_head(policy_pass, self.model)
-        self._trained_critic: _DeepSpeedTrained | None = None
+        self._trained_critic: DeepSpeedTrained | None = None
         if self._critic is not None:
             self._trained_critic = self._train(
                 CriticPass(self._critic, passes=self._passes, **self._casts),
@@ -130,11 +127,11 @@ class DeepSpeedEngine(TrainingEngine):
         self._scorers = {model: self._freeze(model) for model in frozen}
 
     @property
-    def trained_policy(self) -> _DeepSpeedTrained:
+    def trained_policy(self) -> DeepSpeedTrained:
         return self._trained_policy
 
     @property
-    def trained_critic(self) -> _DeepSpeedTrained | None:
+    def trained_critic(self) -> DeepSpeedTrained | None:
         return self._trained_critic
 
     def _frozen_scorer(self, model: nn.Module) -> Scorer:
@@ -148,7 +145,7 @@ class DeepSpeedEngine(TrainingEngine):
         learning_rate: float,
         scheduled: bool,
         gradients: Component,
-    ) -> _DeepSpeedTrained:
+    ) -> DeepSpeedTrained:
         config = self._optimizer_config
         groups = [group for group in groups if group]
         optimizer = adamw(groups, config, learning_rate=learning_rate)
@@ -163,7 +160,7 @@ class DeepSpeedEngine(TrainingEngine):
                 trained_weights=sum(p.numel() for group in groups for p in group),
             ),
         )
-        return _DeepSpeedTrained(
+        return DeepSpeedTrained(
             engine,
             optimizer,
             [parameter for group in groups for parameter in group],
@@ -310,98 +307,11 @@ class DeepSpeedEngine(TrainingEngine):
         if self._ranks.first:
             write(path, value)
 
-    def _all_trained(self) -> dict[str, _DeepSpeedTrained]:
+    def _all_trained(self) -> dict[str, DeepSpeedTrained]:
         found = {"policy_optimizer": self._trained_policy}
         if self._trained_critic is not None:
             found["critic_optimizer"] = self._trained_critic
         return found
-
-
-class _DeepSpeedTrained:
-    """A module in a DeepSpeed engine."""
-
-    def __init__(
-        self,
-        engine: Any,
-        optimizer: torch.optim.AdamW,
-        parameters: list[nn.Parameter],
-        *,
-        schedule: Schedule | None,
-        max_grad_norm: float,
-        gradients: Component,
-        ranks: Ranks,
-    ) -> None:
-        self._engine = engine
-        self._gradients = gradients
-        self._optimizer = optimizer
-        self.parameters = parameters
-        self.shards = MasterShards(engine, optimizer, ranks)
-        self._schedule = schedule
-        self._max_grad_norm = max_grad_norm
-        self._ranks = ranks
-        self._stage = int(engine.zero_optimization_stage())
-        self._trunk = optimizer.param_groups[0]
-        self._idle_trunk = False
-        optimizer.register_step_pre_hook(self._leave_out_what_is_idle)
-
-    def __call__(self, batch: TokenBatch, ask: Ask, /) -> Any:
-        return self._engine(batch, ask)
-
-    def backward(self, loss: Tensor, *, last: bool) -> None:
-        self._engine.set_gradient_accumulation_boundary(last)
-        # DeepSpeed averages gradients over ranks; the loss weights already sum to 1 over all of
-        # them, so undo it.
-        self._engine.backward(loss * self._ranks.count, scale_wrt_gas=False)
-        claim(self._gradients, self.shards.gradients(self.parameters))
-
-    def step(self, *, idle_trunk: bool) -> float:
-        self._idle_trunk = idle_trunk
-        norm = 0.0
-        if self._stage == 0:
-            norm = nn.utils.clip_grad_norm_(self.parameters, self._max_grad_norm).item()
-        self._engine.step()
-        if self._stage:
-            norm = float(self._engine.get_global_grad_norm())
-            if getattr(self._engine.optimizer, "overflow", False):
-                norm = math.nan  # the step was skipped
-        if self._schedule is not None:
-            self._schedule.step()
-        return norm
-
-    def weights_norm(self) -> float:
-        return weights_norm(self.parameters, self._ranks)
-
-    def free_gradients(self) -> None:
-        (self._engine.optimizer if self._stage else self._engine).zero_grad()
-
-    def settings_record(self) -> dict[str, Any]:
-        """The optimizer's settings as the local engine writes them."""
-        settings = {name: value for name, value in self._trunk.items() if name != "params"}
-        return {"param_groups": [settings | {"params": list(range(len(self.parameters)))}]}
-
-    def load_settings(self, settings: Mapping[str, Any]) -> None:
-        for group in self._optimizer.param_groups:
-            group.update({name: v for name, v in settings.items() if name != "params"})
-
-    def schedule_state(self) -> dict[str, Any]:
-        state: dict[str, Any] = present(self._schedule, "schedule").state_dict()
-        # One learning rate a group here, one for all in a record.
-        return state | {name: state[name][:1] for name in _BY_GROUP}
-
-    def load_schedule(self, state: Mapping[str, Any]) -> None:
-        groups = len(self._optimizer.param_groups)
-        own = dict(state) | {name: list(state[name]) * groups for name in _BY_GROUP}
-        present(self._schedule, "schedule").load_state_dict(own)
-
-    def _leave_out_what_is_idle(self, optimizer: torch.optim.Optimizer, *_: object) -> None:
-        # DeepSpeed makes a gradient of zeros where there was none, and a step on that would count.
-        for group in optimizer.param_groups:
-            if self._idle_trunk and group is self._trunk:
-                for parameter in group["params"]:
-                    parameter.grad = None
-
-
-_BY_GROUP = ("base_lrs", "_last_lr", "lr_lambdas")
 
 
 def _require_group() -> None:
