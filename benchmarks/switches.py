@@ -25,7 +25,7 @@ from transformers import DynamicCache
 from bakeoff import logprobs
 from bakeoff.batch import TokenBatch
 from bakeoff.config import TrainingConfig
-from bakeoff.engine import local
+from bakeoff.engine import training
 from bakeoff.memory.attribution import AllocationTracker
 from bakeoff.packing import Packed, pack
 from bakeoff.provenance import git_revision, machine, measured_by
@@ -94,7 +94,7 @@ def prompts_apart(reader: Callable[[TokenBatch], Packed] = pack) -> Iterator[Non
     """Every response with a prompt of its own."""
     with (
         mock.patch.object(logprobs, "shares_prompts", lambda _: False),
-        mock.patch.object(local, "shares_prompts", lambda _: False),
+        mock.patch.object(training, "shares_prompts", lambda _: False),
         mock.patch.object(logprobs, "pack", reader),
     ):
         yield

@@ -51,7 +51,6 @@ SETTINGS = {
 METHODS = {
     "sft": {},
     "rft": {"epochs": 2, "pool_problems": 16, "deduplicate": "text"},
-    "online_rft": {},
     "ppo": {"minibatches": 2, "critic_warmup_batches": 1},
     "grpo": {
         "epochs": 2,
@@ -60,8 +59,6 @@ METHODS = {
         "supervision": "process",
         "reward": "steps",
     },
-    "dpo": {"pool_problems": 16, "epochs": 2},
-    "dapo": {"sampling_rounds": 2, "wrong_reward": -1, "overlong_buffer_tokens": 8},
     "grpo_iterative": {"reward": "model", "iteration_batches": 3, "refit_learning_rate": 1e-3},
 }
 CLOCKS = {

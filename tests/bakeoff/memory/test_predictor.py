@@ -119,15 +119,14 @@ def test_no_micro_batch_fits_where_the_weights_do_not() -> None:
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("name", ["smollm2-135m", "qwen2.5-7b"])
-def test_a_preset_of_any_size_is_predicted(name) -> None:
+def test_a_model_larger_than_this_machine_is_predicted() -> None:
     workload = Workload(
         prompt_tokens=100,
         model=ModelConfig(compute_dtype="bfloat16"),
         sampling=SamplingConfig(max_response_tokens=100, sampling_rows=16),
         training=TrainingConfig(micro_batch_tokens=400, problems_per_step=2, measure_kl=False),
     )
-    found = predict(architecture(name), build(PRESETS["online_rft"]), workload)
+    found = predict(architecture("qwen2.5-7b"), build(PRESETS["online_rft"]), workload)
     update = found.phases["update"].device
     states = sum(
         update[which]
