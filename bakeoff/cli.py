@@ -373,7 +373,7 @@ def _whole_numbers(flag: str, text: str) -> list[int]:
 
 def _train(method: str, values: dict[str, Any], out: Path, *, quiet: bool) -> None:
     from bakeoff.engine.settings import check_engine
-    from bakeoff.processes import failures_told, is_rank, run_ranks
+    from bakeoff.processes import end_rank, failures_told, is_rank, run_ranks
     from bakeoff.records import RunDirectory
     from bakeoff.settings import cell_config, method_config
     from benchmarks.methods import build_method, method_defaults
@@ -392,6 +392,8 @@ def _train(method: str, values: dict[str, Any], out: Path, *, quiet: bool) -> No
 
         algorithm = build_method(method_config(config, defaults))
         run_cell(config, algorithm, RunDirectory(out), echo=None if quiet else click.echo)
+    if is_rank():
+        end_rank()
 
 
 if __name__ == "__main__":

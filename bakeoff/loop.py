@@ -128,9 +128,8 @@ class Trainer:
         with ledger.phase("measure"):
             self.canaries.check_gold(scored)
         self.canaries.check_repeats(rollouts)
-        batch = collate(scored, pad_token_id=self.pad_token_id)
         with ledger.phase("annotate"):
-            batch = self.engine.annotate(batch)
+            batch = self.engine.annotate(collate(scored, pad_token_id=self.pad_token_id))
         kl = None
         if plan.source is Source.CURRENT_POLICY:
             self.canaries.watch_collapse(rollouts, batch=index + 1)

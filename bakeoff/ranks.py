@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import atexit
 import os
 from collections.abc import Callable, Sequence
 from datetime import timedelta
@@ -119,8 +118,6 @@ def join_ranks(device: str) -> Ranks:
             world_size=count,
             timeout=PATIENCE,
         )
-        # Its threads must have ended before the interpreter goes, or some ends abort.
-        atexit.register(dist.destroy_process_group)
     return ProcessRanks()
 
 

@@ -28,6 +28,7 @@ from transformers import AutoTokenizer, LlamaConfig
 
 from bakeoff.commands.profile_measure import BATCHES, Profiled, measure_one
 from bakeoff.config import CellConfig
+from bakeoff.memory.placement import Offload, Placement
 from bakeoff.memory.predictor import Prediction, predict
 from bakeoff.memory.rehearsal import Workload
 from bakeoff.models import builtin
@@ -115,7 +116,12 @@ def prediction(one: Profiled, *, prompt_tokens: int) -> Prediction:
         training=config.training,
         device_type="cpu",
     )
-    return predict(model_config(config.model), one.make(), workload)
+    placement = Placement(
+        zero_stage=config.engine.zero_stage,
+        processes=config.engine.processes,
+        offload=Offload(config.engine.offload or "none"),
+    )
+    return predict(model_config(config.model), one.make(), workload, placement=placement)
 
 
 def prompt_lengths(config: CellConfig) -> list[int]:

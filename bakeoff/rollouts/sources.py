@@ -195,10 +195,11 @@ class PoolSource:
                 for phase, total in maker.ledger.seconds.items()
                 if total != before.get(phase, 0.0)
             }
-            if self._ranks.first:
-                records = [_record_of(rollout) for rollout in rollouts]
-                row = {"batch": chunk, "seconds": seconds, "rollouts": records}
-                append_lines(self._path, [row])
+            with maker.ledger.phase("checkpoint"):
+                if self._ranks.first:
+                    records = [_record_of(rollout) for rollout in rollouts]
+                    row = {"batch": chunk, "seconds": seconds, "rollouts": records}
+                    append_lines(self._path, [row])
             groups += _by_group(rollouts)
             chunk += 1
             if self._on_chunk is not None:

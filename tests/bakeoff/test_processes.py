@@ -155,6 +155,12 @@ def test_no_rank_outlives_its_parent(tmp_path, number):
     assert_all_end([pid for rank in ranks for pid in rank])
 
 
+def test_a_rank_that_is_done_says_its_last_words_and_is_not_taken_apart():
+    code = "import atexit, os; from bakeoff.processes import end_rank; atexit.register(os.abort)"
+    result = ended(f"{code}; print('done', end=''); end_rank()")
+    assert (result.returncode, result.stdout) == (0, "done")
+
+
 def test_a_process_without_a_launcher_is_no_rank_and_tells_nobody(monkeypatch, tmp_path):
     monkeypatch.delenv("WORLD_SIZE", raising=False)
     monkeypatch.delenv(FAILURES, raising=False)

@@ -17,6 +17,7 @@ MEETING = """
 import json, sys
 import torch
 from bakeoff.errors import ConfigError
+from bakeoff.processes import end_rank
 from bakeoff.ranks import join_ranks
 ranks = join_ranks("cpu")
 assert join_ranks("cpu").rank == ranks.rank, "joining twice is joining once"
@@ -36,6 +37,7 @@ found["after"] = ranks.gather(ranks.first)
 everybody = ranks.gather(found)
 if ranks.first:
     print(json.dumps(everybody))
+end_rank()
 """
 
 

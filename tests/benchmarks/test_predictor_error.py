@@ -1,12 +1,23 @@
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 from click.testing import CliRunner
 
+from bakeoff.config import EngineConfig
+from bakeoff.memory.components import Component
 from bakeoff.types import Completion
 from benchmarks.predicted import ARMS, error
-from benchmarks.predictor_error import SIZES, ended, main, profiled, write_model
+from benchmarks.predictor_error import (
+    SIZES,
+    ended,
+    in_a_process,
+    main,
+    prediction,
+    profiled,
+    write_model,
+)
 
 COMMITTED = Path(__file__).parents[2] / "reports" / "results" / "predictor_error.json"
 
@@ -43,3 +54,19 @@ def test_a_prediction_is_within_five_per_cent_of_a_run(tmp_path: Path) -> None:
     (row,) = json.loads(out.read_text())["rows"]
     assert abs(row["whole"]["error"]) <= 0.05
     assert set(row["phases"]) == {"load", "sample", "score", "annotate", "update"}
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("stage", [2, 3])
+def test_deepspeed_holds_what_its_stage_is_predicted_to_hold(stage: int, tmp_path: Path) -> None:
+    write_model(tmp_path, hidden_size=64, layers=2, vocabulary=500)
+    cell = profiled("ppo", tmp_path)
+    engine = EngineConfig(engine="deepspeed", zero_stage=stage)
+    cell = replace(cell, config=replace(cell.config, engine=engine))
+    held = in_a_process(cell)["phases"]["update"]
+    told = prediction(cell, prompt_tokens=8).phases["update"].device
+    kept = ("policy", "critic", "reference")
+    states = [which for which in Component if which.value.split()[0] in kept]
+    assert len(states) == 7
+    for which in states:
+        assert told[which] == pytest.approx(held[which.value], rel=0.01), which

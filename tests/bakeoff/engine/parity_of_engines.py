@@ -27,7 +27,7 @@ from bakeoff.config import EngineConfig, ModelConfig, OptimizerConfig, TrainingC
 from bakeoff.engine.deepspeed import DeepSpeedEngine
 from bakeoff.engine.local import LocalEngine
 from bakeoff.models.loading import Policy, load_policy
-from bakeoff.processes import failures_told
+from bakeoff.processes import end_rank, failures_told
 from bakeoff.ranks import join_ranks
 
 METHODS = PRESETS | {
@@ -332,3 +332,4 @@ def main(folder, before=None):
 if __name__ == "__main__":
     with failures_told():
         main(*map(Path, sys.argv[1:]))
+    end_rank()
