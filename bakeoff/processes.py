@@ -25,6 +25,7 @@ POLL_SECONDS = 0.05
 LAST_WORDS_SECONDS = 30.0  # for a rank that has failed to say why and to end
 CLEAN_UP_SECONDS = 2.0  # for the others, which notice that it is gone
 _PR_SET_PDEATHSIG = 1
+_ENDED_FROM_OUTSIDE = {-signal.SIGKILL, -signal.SIGTERM}
 
 Rank = subprocess.Popen[bytes]
 
@@ -113,8 +114,13 @@ def _start(arguments: Sequence[str], processes: int, folder: Path) -> list[Rank]
 def _first_failure(ranks: Sequence[Rank], failures: Path) -> tuple[int, int] | None:
     """Rank and exit status of the first that fails; None once all have ended well."""
     while True:
+        said = failures.read_text().split() if failures.exists() else []
         codes = [process.poll() for process in ranks]
-        if failures.exists() and (said := failures.read_text().split()):
+        for rank, code in enumerate(codes):
+            # It could not say so, and who did has lost the connection to it.
+            if code in _ENDED_FROM_OUTSIDE and str(rank) not in said:
+                return rank, code
+        if said:
             first = int(said[0])
             try:
                 return first, ranks[first].wait(LAST_WORDS_SECONDS) or 1

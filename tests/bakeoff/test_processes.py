@@ -9,6 +9,7 @@ import psutil
 import pytest
 from safetensors.torch import load_file
 
+from bakeoff import processes
 from bakeoff.config import ModelConfig
 from bakeoff.errors import ConfigError
 from bakeoff.models.loading import load_policy
@@ -153,6 +154,28 @@ def test_no_rank_outlives_its_parent(tmp_path, number):
     parent.communicate(timeout=20)
     assert parent.returncode != 0
     assert_all_end([pid for rank in ranks for pid in rank])
+
+
+class Ended:
+    """A process that is over."""
+
+    def __init__(self, code: int) -> None:
+        self.code = code
+
+    def poll(self) -> int:
+        return self.code
+
+    def wait(self, _: float) -> int:
+        return self.code
+
+
+def test_who_was_killed_comes_before_who_lost_the_connection_to_it(tmp_path):
+    failures = tmp_path / "failures"
+    failures.write_text("0\n")
+    killed, aborted = Ended(-signal.SIGKILL), Ended(-signal.SIGABRT)
+    assert processes._first_failure([Ended(1), killed], failures) == (1, -signal.SIGKILL)
+    # Threads abort when a connection is lost: that is no beginning.
+    assert processes._first_failure([Ended(1), aborted], failures) == (0, 1)
 
 
 def test_a_rank_that_is_done_says_its_last_words_and_is_not_taken_apart():
