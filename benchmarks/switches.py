@@ -20,7 +20,7 @@ import click
 import torch
 from rich.console import Console
 from rich.table import Table
-from transformers import DynamicCache
+from transformers.cache_utils import DynamicLayer
 
 from bakeoff import logprobs
 from bakeoff.batch import TokenBatch
@@ -30,7 +30,8 @@ from bakeoff.memory.attribution import AllocationTracker
 from bakeoff.packing import Packed, pack
 from bakeoff.provenance import git_revision, machine, measured_by
 from bakeoff.records import write_json
-from bakeoff.rollouts import sampler
+from bakeoff.rollouts import attention, cache, sampler
+from bakeoff.rollouts.cache import RoomyLayer
 from benchmarks.workbench import Shape, Workbench, workbench
 
 SMALL = Shape(problems=32)
@@ -97,6 +98,27 @@ def prompts_apart(reader: Callable[[TokenBatch], Packed] = pack) -> Iterator[Non
         mock.patch.object(training, "shares_prompts", lambda _: False),
         mock.patch.object(logprobs, "pack", reader),
     ):
+        yield
+
+
+class ConcatenatedLayer(RoomyLayer):
+    """A layer of the cache without room for what is to come."""
+
+    update = DynamicLayer.update
+    batch_select_indices = DynamicLayer.batch_select_indices
+
+
+@contextmanager
+def prompts_cached_apart() -> Iterator[None]:
+    """Every rollout with its prompt's keys and values."""
+    with mock.patch.object(sampler, "can_branch", lambda *_: False):
+        yield
+
+
+@contextmanager
+def by_the_fused_kernel() -> Iterator[None]:
+    """PyTorch's attention for single tokens too."""
+    with prompts_cached_apart(), mock.patch.dict(attention.BY_PRODUCTS, {"cpu": False}):
         yield
 
 
@@ -184,16 +206,21 @@ SWITCHES = (
         shape=LONG,
         work=sampling,
         on=_variant(),
-        off=_variant(
-            _patched(sampler, "growing_cache", lambda config: DynamicCache(config=config))
-        ),
+        off=_variant(_patched(cache, "RoomyLayer", ConcatenatedLayer)),
     ),
     Switch(
-        name="single tokens attend by products / by the fused kernel",
+        name="a prompt cached once / with every response",
         shape=LONG,
         work=sampling,
         on=_variant(),
-        off=_variant(_patched(sampler, "attention_of_single_tokens", nullcontext)),
+        off=_variant(prompts_cached_apart),
+    ),
+    Switch(
+        name="where prompts are cached apart: single tokens by products / by the fused kernel",
+        shape=LONG,
+        work=sampling,
+        on=_variant(prompts_cached_apart),
+        off=_variant(by_the_fused_kernel),
     ),
     Switch(
         name="finished rows leave / stay",

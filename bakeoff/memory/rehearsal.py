@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager, nullcontext
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from typing import Any
 from unittest.mock import patch
@@ -20,14 +20,15 @@ from bakeoff.interfaces import Algorithm, NoiseAddress, Source
 from bakeoff.logprobs import LOGITS_PER_TILE
 from bakeoff.memory.attribution import AllocationTracker
 from bakeoff.memory.components import Component
+from bakeoff.memory.decoding import Begun, having_written, last_growth
 from bakeoff.memory.moments import COMPONENTS, Bytes, Moments, moments
 from bakeoff.memory.owners import weight_tensors
 from bakeoff.memory.weightless import Weightless
 from bakeoff.micro_batches import Cuts, balanced, by_length, by_prompt, micro_batches
 from bakeoff.models.attention import shares_prompts
 from bakeoff.models.loading import Policy
-from bakeoff.rollouts.attention import attention_of_single_tokens
-from bakeoff.rollouts.cache import ROOM, room
+from bakeoff.rollouts.attention import BY_PRODUCTS
+from bakeoff.rollouts.cache import ROOM
 from bakeoff.rollouts.mixed import MixedSampler
 from bakeoff.rollouts.sampler import TransformersSampler
 from bakeoff.types import Problem, Prompt
@@ -95,11 +96,11 @@ def _stage(
     # The tensors of a rehearsal say that they are on the CPU, whatever they stand for.
     tile = {"cpu": LOGITS_PER_TILE[workload.device_type]}
     places = {"cpu": ROOM[workload.device_type]}
-    attention = attention_of_single_tokens if workload.device_type == "cpu" else nullcontext
+    products = {"cpu": BY_PRODUCTS[workload.device_type]}
     with (
         patch.dict(LOGITS_PER_TILE, tile),
         patch.dict(ROOM, places),
-        patch("bakeoff.rollouts.sampler.attention_of_single_tokens", attention),
+        patch.dict(BY_PRODUCTS, products),
         mode,
         tracker,
     ):
@@ -123,7 +124,9 @@ class _Stage:
         self._workload = workload
         self._spans: dict[str, tuple[int, int]] = {}
         self._decoding: tuple[tuple[int, int], ...] = ()  # the last token, at two lengths
-        self._growths = 0  # of the cache, once a prompt is read
+        self._since_growth = 0  # tokens, of the cache
+        self._copied = 0.0  # share of it, when it grew
+        self._prompt_bytes = 0  # of the cache, where rows share them
         self._layers = int(architecture.num_hidden_layers)
         dtype = autocast_dtype(workload.model)
         with mode.building():
@@ -301,54 +304,59 @@ class _Stage:
         sampling = self._workload.sampling
         begin = self._now()
         limit = sampling.max_response_tokens
-        first = self._draw(self._workload.prompt_tokens, length=min(limit, _LONG))
+        first, begun = self._draw(min(limit, _LONG))
         if limit <= _LONG:
             self._spans["sample"] = (begin, first[-1])
             return
         self._spans["sample"] = (begin, first[0])
-        # The cache grows once in so many tokens: what was read when it last grew is the same as a
-        # prompt that has so many tokens.
-        between = room(self._workload.device_type) + 1
-        self._growths = -(-max(0, limit - between) // between)
-        grown = self._growths * between
-        read = self._workload.prompt_tokens + grown
-        short, long = (self._draw(read, length=length) for length in (_SHORT, _LONG))
+        grown, self._copied = last_growth(
+            limit,
+            prompt_tokens=self._workload.prompt_tokens,
+            device_type=self._workload.device_type,
+            branched=begun.branched,
+        )
+        (short, _), (long, begun) = (self._draw(each, written=grown) for each in (_SHORT, _LONG))
         self._decoding = ((short[-2], short[-1]), (long[-2], long[-1]))
-        self._written = limit - grown  # since
+        self._since_growth = limit - grown
+        self._prompt_bytes = begun.prompt_bytes
 
     def _last_tokens(self, events: Sequence[tuple[float, Component, int]]) -> list[Bytes]:
         """[components] bytes at the last token, and when the cache last grew."""
         short, long = (moments(events, span).highest() for span in self._decoding)
-        more = (self._written - _LONG) / (_LONG - _SHORT)
+        more = (self._since_growth - _LONG) / (_LONG - _SHORT)
         last = long + np.ceil(more * (long - short)).astype(np.int64)
         grown = last.copy()
         for which in (Component.ACTIVATIONS, Component.LOGITS):
             grown[COMPONENTS.index(which)] = 0
-        if self._growths:
-            # A layer at a time is copied: the last one is there twice.
-            cache = COMPONENTS.index(Component.KV_CACHE)
-            grown[cache] += last[cache] // self._layers
+        # A layer at a time is copied, and what it held is there beside it.
+        cache = COMPONENTS.index(Component.KV_CACHE)
+        grown[cache] += int(self._copied * (last[cache] - self._prompt_bytes) / self._layers)
         return [last, grown]
 
-    def _draw(self, prompt_tokens: int, *, length: int) -> list[int]:
-        """Samples; when each forward pass after that of the prompts began, and the end."""
+    def _draw(self, length: int, *, written: int = 0) -> tuple[list[int], Begun]:
+        """Samples; when each forward pass after that of the prompts began, and the end.
+
+        Rows have written so many tokens before.
+        """
         plan, sampling = self._algorithm.plan, self._workload.sampling
         at_once = max(1, sampling.sampling_rows // plan.group_size)
         problems = min(at_once, self._workload.training.problems_per_step)
         # Prompts of two lengths, as real ones, so that they are padded.
-        prompts = [_prompt(name, max(1, prompt_tokens - (name > 0))) for name in range(problems)]
+        tokens = self._workload.prompt_tokens
+        prompts = [_prompt(name, max(1, tokens - (name > 0))) for name in range(problems)]
         starts: list[int] = []
         hook = self._model.base_model.register_forward_pre_hook(
             lambda *_: starts.append(self._now())
         )
-        self._sampler.sample(
-            prompts,
-            group_size=plan.group_size,
-            sampling=replace(sampling, max_response_tokens=length),
-            noise=NoiseAddress(seed=0, batch=0),
-        )
+        with having_written(written) as begun:
+            self._sampler.sample(
+                prompts,
+                group_size=plan.group_size,
+                sampling=replace(sampling, max_response_tokens=length),
+                noise=NoiseAddress(seed=0, batch=0),
+            )
         hook.remove()
-        return [*starts[1:], self._now()]
+        return [*starts[1:], self._now()], begun
 
     def _own(self) -> None:
         for which, tensors in self._engine.memory_owners().items():

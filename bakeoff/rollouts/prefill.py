@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 from transformers import DynamicCache, PretrainedConfig
 
-from bakeoff.rollouts.cache import growing_cache
+from bakeoff.rollouts.cache import GrowingCache
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -26,13 +26,21 @@ class Prefilled:
     """Rows that are about to draw their next token."""
 
     hidden: Tensor  # [rows, H] last hidden states of the last token read
-    cache: DynamicCache  # aligned at that token, the padding before the first
+    cache: GrowingCache  # aligned at that token, the padding before the first
     mask: Tensor | None  # [rows, width] int64; None: no row is padded
     positions: Tensor  # [rows] of the next token
 
-    def repeated(self, times: int) -> Prefilled:
-        """Each row `times` times in a row; the cache of this object is used up."""
-        self.cache.batch_repeat_interleave(times)
+    def repeated(self, times: int, *, branch: bool) -> Prefilled:
+        """Each row `times` times in a row; the cache of this object is used up.
+
+        Args:
+            times: at least 1.
+            branch: keep what rows share once, where only single tokens by products find it.
+        """
+        if branch:
+            self.cache.branch(times)
+        else:
+            self.cache.batch_repeat_interleave(times)
         return Prefilled(
             hidden=self.hidden.repeat_interleave(times, dim=0),
             cache=self.cache,
@@ -82,7 +90,7 @@ def take_prefixes(
     places = torch.arange(-width, 0, device=lengths.device) + lengths[:, None]
     mask = (places >= 0).long()
     rows, columns = solutions[:, None], places.clamp(min=0)
-    taken = growing_cache(config)
+    taken = GrowingCache(config)
     for index, layer in enumerate(cache.layers):
         keys = layer.keys[rows, :, columns].transpose(1, 2)
         values = layer.values[rows, :, columns].transpose(1, 2)

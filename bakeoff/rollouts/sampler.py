@@ -16,8 +16,8 @@ from bakeoff.logprobs import position_ids
 from bakeoff.memory.attribution import claim, component
 from bakeoff.memory.components import Component
 from bakeoff.models.loading import Policy
-from bakeoff.rollouts.attention import attention_of_single_tokens
-from bakeoff.rollouts.cache import growing_cache
+from bakeoff.rollouts.attention import attention_of_single_tokens, can_branch
+from bakeoff.rollouts.cache import GrowingCache
 from bakeoff.rollouts.drawing import draw_tokens
 from bakeoff.rollouts.prefill import (
     Prefilled,
@@ -123,7 +123,8 @@ class TransformersSampler:
     ) -> list[list[Completion]]:
         draws = self._draws(names, group_size, sampling.max_response_tokens, noise)
         with component(Component.KV_CACHE):
-            rows = prefilled.repeated(group_size)
+            branch = group_size > 1 and can_branch(self._model, prefilled.cache)
+            rows = prefilled.repeated(group_size, branch=branch)
         flat = self._decode(rows, draws, sampling)
         return [flat[start : start + group_size] for start in range(0, len(flat), group_size)]
 
@@ -166,7 +167,7 @@ class TransformersSampler:
         input_ids, mask = left_padded(prompts, pad_token_id=self._pad_token_id)
         mask = mask.to(self._device)
         padded = None if bool(mask.all()) else mask
-        cache = growing_cache(self._model.config)
+        cache = GrowingCache(self._model.config)
         hidden = self._forward(input_ids.to(self._device), cache, padded, position_ids(mask))
         return Prefilled(hidden=hidden[:, -1], cache=cache, mask=padded, positions=mask.sum(dim=1))
 
@@ -180,11 +181,11 @@ class TransformersSampler:
         return self._forward(input_ids, cache, None, positions), cache
 
     def _advance(
-        self, chosen: Tensor, cache: DynamicCache, mask: Tensor | None, positions: Tensor
+        self, chosen: Tensor, cache: GrowingCache, mask: Tensor | None, positions: Tensor
     ) -> tuple[Tensor, Tensor | None, Tensor]:
         if mask is not None:
             mask = torch.cat([mask, mask.new_ones(len(mask), 1)], dim=1)
-        with attention_of_single_tokens():
+        with attention_of_single_tokens(cache):
             hidden = self._forward(chosen[:, None], cache, mask, positions[:, None])
         return hidden[:, -1], mask, positions + 1
 
@@ -246,4 +247,5 @@ class TransformersSampler:
 
 
 def _held(layer: CacheLayerMixin) -> Iterator[Tensor]:
-    return (part for part in (layer.keys, layer.values) if part is not None)
+    held = (layer.keys, layer.values, *(getattr(layer, "prompts", None) or ()))
+    return (part for part in held if part is not None)

@@ -186,8 +186,9 @@ def test_the_trial_of_a_killed_worker_is_queued_again_after_the_grace_period(
             assert time.monotonic() - start < 30
             time.sleep(0.1)
         assert time.monotonic() - start >= 1  # the clock of SQLite has whole seconds
-        time.sleep(2.5)
-        assert trials.claim() is None
+        with trials.alive(again):
+            time.sleep(2.5)
+            assert trials.claim() is None
     assert again.user_attrs[INDEX] == 0
     assert suggest(again, study) == point
     assert states(trials) == ["FAIL", "RUNNING", "RUNNING"]

@@ -78,17 +78,35 @@ def test_weights_gradients_and_moments_by_hand() -> None:
     assert Component.REWARD_MODEL not in update
 
 
-# Room for so many tokens is made when the prompts have been read; the last token is not read.
-@pytest.mark.parametrize(("device", "response", "room"), [("cuda", 20, 64), ("cpu", 9, 8)])
-def test_the_cache_by_hand(device, response, room) -> None:
+# Room for so many tokens is made when the prompts have been read; the last token is not read. On a
+# CPU, rows share their prompt, and each makes room behind its first token.
+@pytest.mark.parametrize(
+    ("device", "response", "places"),
+    [("cuda", 20, 8 * (10 + 64)), ("cpu", 9, 2 * 10 + 8 * (1 + 8))],
+)
+def test_the_cache_by_hand(device, response, places) -> None:
     plan = replace(PRESETS["grpo"], group_size=4)
     sampling = SamplingConfig(max_response_tokens=response)
     found = rehearse(TINY, build(plan), replace(SMALL, device_type=device, sampling=sampling))
-    rows, width = 2 * 4, HIDDEN // HEADS
-    places = 10 + room
-    both = 2 * LAYERS * CACHE_HEADS * width * places * 4
+    place = 2 * LAYERS * CACHE_HEADS * (HIDDEN // HEADS) * 4
     beside = 4 * HIDDEN + 8 * 10 + 8  # a row's last state, its mask and its position
-    assert parts(found, "sample")[Component.KV_CACHE] == rows * (both + beside)
+    beside += 2 * 8 if device == "cpu" else 0  # and its prompt, and the first token in the mask
+    assert parts(found, "sample")[Component.KV_CACHE] == places * place + 8 * beside
+
+
+@pytest.mark.parametrize(
+    ("device", "response"), [("cuda", 70), *(("cpu", n) for n in (9, 10, 11, 24))]
+)
+def test_a_few_tokens_tell_what_all_of_them_take(device, response, monkeypatch) -> None:
+    plan = build(replace(PRESETS["online_rft"], group_size=4))
+    sampling = SamplingConfig(max_response_tokens=response)
+    workload = replace(SMALL, device_type=device, sampling=sampling)
+    few = parts(rehearse(TINY, plan, workload), "sample")
+    monkeypatch.setattr(rehearsal, "_LONG", response)  # decodes them all
+    every = parts(rehearse(TINY, plan, workload), "sample")
+    # Beside the keys and values lies a mask, which is booked as the cache's when it is repeated.
+    mask = 8 * response * 8
+    assert few[Component.KV_CACHE] == pytest.approx(every[Component.KV_CACHE], abs=2 * mask)
 
 
 @pytest.mark.parametrize(

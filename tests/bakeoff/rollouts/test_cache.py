@@ -4,7 +4,7 @@ from hypothesis import strategies as st
 from transformers import AutoConfig, DynamicCache
 from transformers.cache_utils import DynamicLayer, DynamicSlidingWindowLayer
 
-from bakeoff.rollouts.cache import ROOM, RoomyLayer, growing_cache, room
+from bakeoff.rollouts.cache import ROOM, GrowingCache, RoomyLayer, room
 
 _STEPS = st.lists(
     st.one_of(
@@ -60,6 +60,6 @@ def test_layers_with_a_window_stay_what_they_are():
     config = AutoConfig.for_model(
         "gemma3_text", num_hidden_layers=2, layer_types=["sliding_attention", "full_attention"]
     )
-    kinds = [type(layer) for layer in growing_cache(config).layers]
+    kinds = [type(layer) for layer in GrowingCache(config).layers]
     assert kinds == [DynamicSlidingWindowLayer, RoomyLayer]
     assert [type(layer) for layer in DynamicCache(config=config).layers][1] is DynamicLayer

@@ -62,7 +62,7 @@ def test_prefixes_of_one_length_need_no_mask_and_repeat_in_a_row():
         lengths=torch.tensor([2, 2]),
     )
     assert taken.mask is None
-    twice = taken.repeated(2)
+    twice = taken.repeated(2, branch=False)
     assert twice.positions.tolist() == [2, 2, 2, 2]
     assert twice.cache.layers[0].keys[:, 0, 0, 0].tolist() == [10, 10, 0, 0]
 

@@ -10,6 +10,7 @@ from bakeoff.interfaces import NoiseAddress
 from bakeoff.logprobs import response_hidden, response_logprobs
 from bakeoff.memory.attribution import AllocationTracker
 from bakeoff.memory.components import Component
+from bakeoff.memory.owners import weight_tensors
 from bakeoff.rollouts.prefill import SolutionPrefixes
 from bakeoff.rollouts.sampler import TransformersSampler
 from bakeoff.types import Problem, Prompt
@@ -209,11 +210,14 @@ def test_a_sliding_window_sees_the_same_from_a_prefix_as_from_a_prompt(shared_po
 
 def test_the_cache_and_the_logits_are_told_from_other_memory(shared_policy, sampler, prompts):
     long = replace(SAMPLING, max_response_tokens=40)
-    with AllocationTracker() as tracker:
+    tracker = AllocationTracker()
+    tracker.own(Component.POLICY_WEIGHTS, weight_tensors(shared_policy.model))
+    with tracker:
         sampler.sample(prompts[:1], group_size=16, sampling=long, noise=NOISE)
     config, peak = shared_policy.model.config, tracker.peak()
     place = 2 * config.num_hidden_layers * config.num_key_value_heads * config.head_dim * 4
-    assert peak[Component.KV_CACHE] >= 16 * len(prompts[0].token_ids) * place
+    assert peak[Component.KV_CACHE] >= (len(prompts[0].token_ids) + 16 * 8) * place
     # Neither the rows of keys and values nor anything else of their size is left to the rest.
-    rest = sum(count for which, count in peak.items() if which is not Component.KV_CACHE)
+    held = (Component.KV_CACHE, Component.POLICY_WEIGHTS)
+    rest = sum(count for which, count in peak.items() if which not in held)
     assert rest < peak[Component.KV_CACHE]
