@@ -114,7 +114,7 @@ def profile_command(
         from bakeoff.commands.profile_measure import measure
 
         record = measure(
-            {name: _profiled(name, options, methods()) for name in names},
+            _chosen(names, options, methods(), leave_out=listed == "all"),
             say=lambda line: click.echo(line, err=True),
         )
         record["settings"] = _settings(options)
@@ -145,6 +145,20 @@ def _settings(options: Mapping[str, Any]) -> dict[str, Any]:
     unused = (*_OF_PREDICTIONS, "out", "json_file")
     given = {n: v for n, v in options.items() if v is not None and n not in unused}
     return {"lora_rank" if name == "lora" else name: value for name, value in given.items()}
+
+
+def _chosen(
+    names: Sequence[str], options: Mapping[str, Any], methods: Methods, *, leave_out: bool
+) -> dict[str, Profiled]:
+    chosen = {}
+    for name in names:
+        try:
+            chosen[name] = _profiled(name, options, methods)
+        except ConfigError as error:
+            if not leave_out:
+                raise
+            click.echo(f"left out: {error}", err=True)
+    return chosen
 
 
 def _profiled(name: str, options: Mapping[str, Any], methods: Methods) -> Profiled:
@@ -178,7 +192,8 @@ def _profiled(name: str, options: Mapping[str, Any], methods: Methods) -> Profil
     plan = methods.build_method(settings).plan
     if plan.iteration is not None and plan.iteration.refit_reward_model:
         raise ConfigError(
-            f"{name} refits a reward model, which a profile has none of; leave it out"
+            f"{name} refits a reward model, which a measured profile has none of; "
+            "--predict tells what it takes without"
         )
     steps = plan.epochs * plan.minibatches
     values |= {"budget": (BATCHES - 1) * steps + 1}

@@ -1,6 +1,7 @@
 import pytest
 from click.testing import CliRunner
 
+from algorithms import PRESETS
 from bakeoff.cli import cli
 from bakeoff.errors import ConfigError
 from bakeoff.records import read_json
@@ -22,6 +23,21 @@ def profile(*arguments: str) -> str:
 def test_what_cannot_be_measured_is_refused_before_anything_runs(arguments, told) -> None:
     with pytest.raises(ConfigError, match=told):
         profile(*arguments)
+
+
+def test_all_methods_are_those_that_can_be_measured(monkeypatch) -> None:
+    class Asked(Exception):
+        pass
+
+    def measure(profiled, *, say):
+        raise Asked(profiled)
+
+    monkeypatch.setattr("bakeoff.commands.profile_measure.measure", measure)
+    result = CliRunner().invoke(cli, ["profile", "--methods", "all"])
+    assert isinstance(result.exception, Asked)
+    (asked,) = result.exception.args
+    assert asked.keys() == PRESETS.keys() - {"grpo_iterative"}
+    assert "left out: grpo_iterative refits a reward model" in result.output
 
 
 @pytest.mark.slow
