@@ -36,6 +36,7 @@ from benchmarks.workbench import Shape, Workbench, workbench
 
 SMALL = Shape(problems=32)
 LONG = Shape(problems=16, max_response_tokens=256, ends=False)
+QUESTIONS = Shape(problems=16, prompt_tokens=(150, 250), max_response_tokens=128, ends=False)
 WIDE = Shape(
     hidden_size=64, layers=2, vocabulary=32_000, problems=8, max_response_tokens=32, ends=False
 )
@@ -210,7 +211,7 @@ SWITCHES = (
     ),
     Switch(
         name="a prompt cached once / with every response",
-        shape=LONG,
+        shape=QUESTIONS,
         work=sampling,
         on=_variant(),
         off=_variant(prompts_cached_apart),

@@ -49,7 +49,13 @@ def test_both_sides_of_a_switch_train_to_the_same_weights(name):
 
 
 @pytest.mark.parametrize(
-    "name", ["cache with room / concatenated at every token", "finished rows leave / stay"]
+    "name",
+    [
+        "cache with room / concatenated at every token",
+        "a prompt cached once / with every response",
+        "where prompts are cached apart: single tokens by products / by the fused kernel",
+        "finished rows leave / stay",
+    ],
 )
 def test_both_sides_of_a_sampling_switch_draw_the_same_tokens(name):
     switch = _small(name)
