@@ -3,7 +3,7 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 
-.PHONY: setup compare test lint types tests gsm8k-rewards clean
+.PHONY: setup compare test lint types tests long-tests gsm8k-rewards clean
 
 setup: $(VENV)/.ready
 
@@ -32,7 +32,10 @@ types: setup
 	$(BIN)/mypy
 
 tests: setup $(VENV)/.ready-smollm2
-	OMP_NUM_THREADS=1 $(BIN)/pytest --numprocesses 2 --dist worksteal
+	OMP_NUM_THREADS=1 $(BIN)/pytest --numprocesses 2 --dist worksteal -m 'not long'
+
+long-tests: setup $(VENV)/.ready-smollm2
+	OMP_NUM_THREADS=1 $(BIN)/pytest --numprocesses 2 --dist worksteal -m long
 
 clean:
 	rm -rf $(VENV) runs

@@ -56,7 +56,7 @@ def run(out: Path) -> Path:
     )
 
 
-@pytest.mark.slow
+@pytest.mark.long
 def test_every_stage_leaves_what_the_judges_read_and_is_done_once(
     small: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

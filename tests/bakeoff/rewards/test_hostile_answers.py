@@ -184,6 +184,7 @@ def assert_unharmed(verifier: MathVerifier) -> None:
         os.kill(pid, 0)  # raises where there is no such process
 
 
+@pytest.mark.long
 def test_hostile_answers_neither_crash_nor_hang_nor_cost_a_worker(
     verifier: MathVerifier, answers: list[str]
 ) -> None:

@@ -101,7 +101,7 @@ def test_the_answer_of_another_problem_is_always_wrong(
     assert [verdict.correct for verdict in verdicts].count(False) == len(pairs)
 
 
-@pytest.mark.slow
+@pytest.mark.long
 def test_the_answers_of_math_s_training_problems_are_correct_too(
     data_folder: Path, verifier: MathVerifier
 ) -> None:

@@ -95,7 +95,7 @@ def test_a_part_that_is_not_there_is_refused(tmp_path: Path) -> None:
     assert "no part begins with speed; there are device, equality" in result.output
 
 
-@pytest.mark.slow
+@pytest.mark.long
 def test_all_parts_run_on_a_processor_without_what_a_gpu_machine_may_lack(tmp_path: Path) -> None:
     (tmp_path / "sitecustomize.py").write_text(WITHOUT)
     command = ["-m", "benchmarks.on_gpu", "--out", str(tmp_path / "out"), "--commit", "abc"]
