@@ -17,8 +17,7 @@ from bakeoff.rollouts.prefill import Prefilled
 class Begun:
     """What was found out about rows that began to decode."""
 
-    branched: bool = False
-    prompt_bytes: int = 0  # of keys and values that rows share
+    prompt_bytes: int = 0  # of keys and values that rows share; 0: each has its own
 
 
 @contextmanager
@@ -35,7 +34,6 @@ def having_written(tokens: int) -> Iterator[Begun]:
             if isinstance(layer, RoomyLayer)
             for part in layer.prompts or ()
         )
-        begun.branched = branch
         begun.prompt_bytes = sum(part.nbytes for part in shared)
         return _further(rows, tokens) if tokens else rows
 

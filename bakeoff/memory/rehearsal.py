@@ -313,7 +313,7 @@ class _Stage:
             limit,
             prompt_tokens=self._workload.prompt_tokens,
             device_type=self._workload.device_type,
-            branched=begun.branched,
+            branched=begun.prompt_bytes > 0,
         )
         (short, _), (long, begun) = (self._draw(each, written=grown) for each in (_SHORT, _LONG))
         self._decoding = ((short[-2], short[-1]), (long[-2], long[-1]))
